@@ -1,0 +1,171 @@
+//! What a node tells about itself: plain values, as `pineconectl … --json` prints them.
+//!
+//! Ages and spans are seconds with fractions, sizes are bytes, keys are 64 hexadecimal digits.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::keys::PublicKey;
+
+/// The node at a glance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Our public key.
+    pub public_key: PublicKey,
+    /// Our overlay address, RFC 5952 text.
+    pub address: String,
+    /// Our routed prefix, e.g. `700:…::/64`.
+    pub subnet: String,
+    /// Our tree coordinates: ports from the root down to us; empty for the root.
+    pub coordinates: Vec<u64>,
+    /// The key of the root that we follow (ours if we are the root).
+    pub root: PublicKey,
+    /// The root's sequence number.
+    pub root_sequence: u64,
+    /// Number of peerings.
+    pub peers: usize,
+    /// Number of established sessions.
+    pub sessions: usize,
+    /// Entries in the snake's routing table.
+    pub snake_routes: usize,
+    /// Seconds since start.
+    pub uptime_seconds: f64,
+    /// Version of the daemon.
+    pub version: String,
+    /// Packets delivered to the host.
+    pub packets_delivered: u64,
+    /// Packets taken from the host.
+    pub packets_sent: u64,
+    /// Frames forwarded for others.
+    pub frames_forwarded: u64,
+    /// Drops by reason; reasons that did not occur are absent.
+    pub drops: BTreeMap<String, u64>,
+}
+
+/// One peering.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// The port it has at our node.
+    pub port: u8,
+    /// The peer's key.
+    pub key: PublicKey,
+    /// Its overlay address.
+    pub address: String,
+    /// The URI it was dialled at or came from.
+    pub uri: String,
+    /// Whether the peer dialled us.
+    pub inbound: bool,
+    /// Whether the link proved the key. Plain Pinecone links do not.
+    pub authenticated: bool,
+    /// Seconds since the peering came up.
+    pub uptime_seconds: f64,
+    /// The peer's coordinates, if it announced any.
+    pub coordinates: Option<Vec<u64>>,
+    /// The root it follows, if it announced one.
+    pub root: Option<PublicKey>,
+    /// Whether it is our parent in the tree.
+    pub parent: bool,
+    /// Bytes of frames received from it.
+    pub received_bytes: u64,
+    /// Bytes of frames sent to it.
+    pub sent_bytes: u64,
+    /// Bytes waiting in its queue.
+    pub queued_bytes: usize,
+    /// Frames dropped at its queue.
+    pub queue_drops: u64,
+}
+
+/// Our place in the spanning tree.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TreeStatus {
+    /// The root we follow.
+    pub root: PublicKey,
+    /// Its sequence number.
+    pub root_sequence: u64,
+    /// Our parent's key; none if we are the root.
+    pub parent: Option<PublicKey>,
+    /// The parent's port.
+    pub parent_port: Option<u8>,
+    /// Our coordinates.
+    pub coordinates: Vec<u64>,
+    /// The nodes from the root down to us, without us.
+    pub ancestors: Vec<PublicKey>,
+    /// Whether we wait to choose a parent anew.
+    pub waiting: bool,
+}
+
+/// Our place in the snake.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SnakeStatus {
+    /// The next lower key known, whose bootstraps end here.
+    pub descending: Option<PublicKey>,
+    /// The routing table, in the order of keys.
+    pub routes: Vec<SnakeRoute>,
+}
+
+/// One entry of the snake's routing table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SnakeRoute {
+    /// The key that bootstrapped.
+    pub key: PublicKey,
+    /// The port its bootstrap came from: the way towards the key.
+    pub via_port: u8,
+    /// The port its bootstrap went on to; none if it ended here.
+    pub next_port: Option<u8>,
+    /// Seconds since the last bootstrap.
+    pub age_seconds: f64,
+}
+
+/// One session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// The other node's key.
+    pub key: PublicKey,
+    /// Its overlay address.
+    pub address: String,
+    /// `handshaking` or `established`.
+    pub state: String,
+    /// The cipher of the current keys, if established.
+    pub cipher: Option<String>,
+    /// Seconds since the current keys were agreed.
+    pub key_age_seconds: Option<f64>,
+    /// Seconds since anything authentic came.
+    pub last_received_seconds: Option<f64>,
+    /// Its coordinates as it told us inside the session.
+    pub coordinates: Option<Vec<u64>>,
+    /// How frames to it are routed now: `tree` or `snake`.
+    pub routed_by: String,
+    /// The other side's interface MTU.
+    pub mtu: Option<u16>,
+    /// Bytes of packets received.
+    pub received_bytes: u64,
+    /// Bytes of packets sent.
+    pub sent_bytes: u64,
+}
+
+/// Who answers for an address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LookupAnswer {
+    /// The address or prefix asked for.
+    pub target: String,
+    /// The owner's key.
+    pub key: PublicKey,
+    /// The owner's node address.
+    pub address: String,
+    /// Seconds until the answer came; 0 if it was known.
+    pub seconds: f64,
+}
+
+/// One overlay ping, answered inside the session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PingAnswer {
+    /// Who answered.
+    pub key: PublicKey,
+    /// Its address.
+    pub address: String,
+    /// Round-trip time in seconds.
+    pub rtt_seconds: f64,
+    /// How the request was routed: `tree` or `snake`.
+    pub routed_by: String,
+}
