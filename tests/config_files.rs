@@ -1,5 +1,7 @@
 //! Configuration files as people write them: the example is complete and true, and every mistake has its own sentence.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
