@@ -86,11 +86,15 @@ fn in_plain_words(message: &str) -> String {
     match message.split_once(", expected ") {
         Some((found, expected)) => {
             let found = found.replace("integer `", "number `").replace("floating point `", "number `");
+            let found = match found.as_str() {
+                "map" => "a table".to_owned(),
+                "sequence" => "a list".to_owned(),
+                other => format!("the {}", other.split(" as i").next().unwrap_or_default()),
+            };
             let expected = match expected {
                 "a boolean" => "true or false",
                 "a sequence" => "a list in brackets: [\"…\"]",
-                "a string" | "path string" => "a text in quotes",
-                _ if expected.starts_with("struct ") => "a [section] of its own",
+                "a string" | "path string" => "a string in quotes",
                 other => other,
             };
             format!("this is {found}; it must be {expected}")

@@ -25,7 +25,7 @@ pub use uri::{Host, ListenUri, PeerUri, Scheme, UriError};
 pub use values::{InboundPolicy, InterfaceName, InterfacePattern, LogFilter, LogFormat, TunName, ValueError};
 
 use availability::DISCOVERY;
-use values::{available_metrics_listen, distinct, optional_group, optional_path};
+use values::{available_metrics_listen, distinct, optional_group, optional_path, section};
 
 /// The port that peerings listen on unless told otherwise: the phone keys of PINE.
 pub const DEFAULT_PORT: u16 = 7463;
@@ -41,22 +41,31 @@ pub const DEFAULT_SOCKET: &str = "/run/pinecone/pineconed.sock";
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Who this node is.
+    #[serde(deserialize_with = "section")]
     pub node: NodeSection,
     /// The host's interface to the overlay.
+    #[serde(deserialize_with = "section")]
     pub tun: TunSection,
     /// Peerings by configuration.
+    #[serde(deserialize_with = "section")]
     pub peering: PeeringSection,
     /// End-to-end sessions.
+    #[serde(deserialize_with = "section")]
     pub session: SessionSection,
     /// Peerings found on the LAN.
+    #[serde(deserialize_with = "section")]
     pub discovery: DiscoverySection,
     /// What others may open towards this host.
+    #[serde(deserialize_with = "section")]
     pub firewall: FirewallSection,
     /// The control socket.
+    #[serde(deserialize_with = "section")]
     pub control: ControlSection,
     /// Prometheus metrics.
+    #[serde(deserialize_with = "section")]
     pub metrics: MetricsSection,
     /// The log.
+    #[serde(deserialize_with = "section")]
     pub log: LogSection,
 }
 

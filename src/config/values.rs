@@ -1,6 +1,7 @@
 //! Types of single configuration values, each checked while it is read.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -321,6 +322,23 @@ pub(super) fn available_discovery<'de, D: Deserializer<'de>>(deserializer: D) ->
         DISCOVERY.map_err(de::Error::custom)?;
     }
     Ok(enabled)
+}
+
+/// A table. (Serde would also fill a struct from a list, by position.)
+pub(super) fn section<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Visitor<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a [section] of its own")
+        }
+
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(de::value::MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_map(Visitor(PhantomData))
 }
 
 /// A list in which nothing stands twice.
