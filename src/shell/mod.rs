@@ -6,4 +6,5 @@
 
 pub mod clock;
 pub(crate) mod netlink;
+pub(crate) mod transport;
 pub(crate) mod tun;
