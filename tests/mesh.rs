@@ -80,9 +80,8 @@ fn an_address_that_nobody_owns_is_reported_to_the_application() {
     let nobody = "6a5:1234:5678:9abc:def0:1234:5678:9abc".parse().unwrap();
     let packet = udp(sim.address(0).ip(), nobody, (1, 2), b"anyone?");
     sim.with_node(0, |node, now| node.handle_tun_packet(packet, now));
-    let told = sim.run_until(10 * SEC, |sim| {
-        sim.take_received(0).iter().any(|packet| icmp_type_code(packet) == Some((1, 0)))
-    });
+    let told =
+        sim.run_until(10 * SEC, |sim| sim.take_received(0).iter().any(|packet| icmp_type_code(packet) == Some((1, 0))));
     assert!(told, "no «no route to destination»");
     assert_eq!(drops(&sim, 0, DropReason::NoRouteToKey), 1);
 }
@@ -252,9 +251,7 @@ fn lookup_and_ping_answer_people() {
     let key = sim.key(4);
     let found = |event: &Event| matches!(event, Event::Lookup(_, Some(answer)) if answer.key == key);
     assert!(events.iter().any(found), "{events:?}");
-    let ponged = |event: &Event| {
-        matches!(event, Event::Ping(_, Some(answer)) if answer.key == key && (0.04..0.2).contains(&answer.rtt_seconds))
-    };
+    let ponged = |event: &Event| matches!(event, Event::Ping(_, Some(answer)) if answer.key == key && (0.04..0.2).contains(&answer.rtt_seconds));
     assert!(events.iter().any(ponged), "{events:?}");
     assert!(events.iter().any(|event| matches!(event, Event::Ping(_, Some(answer)) if answer.key == sim.key(0))));
 

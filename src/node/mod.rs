@@ -92,6 +92,13 @@ pub enum Target {
 /// What happened that the caller may want to act on or tell people.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// A peer turned out to have broken the protocol: close the peering and call [`Node::remove_peer`].
+    ClosePeer {
+        /// Which peering.
+        port: Port,
+        /// What it did.
+        why: PeerMisbehaved,
+    },
     /// We follow another root now.
     RootChanged(PublicKey),
     /// A session came up.
@@ -143,12 +150,8 @@ impl Node {
         // The sequence starts from the clock so that a restarted root is not taken for its own past (pitfall 10).
         let router_config =
             RouterConfig { initial_sequence: unix.0, max_routes: config.max_routes, ..RouterConfig::default() };
-        let session_config = SessionConfig {
-            psk: config.psk,
-            mtu: config.mtu,
-            max_sessions: config.max_sessions,
-            aes: config.aes,
-        };
+        let session_config =
+            SessionConfig { psk: config.psk, mtu: config.mtu, max_sessions: config.max_sessions, aes: config.aes };
         let router = Router::new(router_config, keypair.clone(), clock, now);
         let sessions = Sessions::new(session_config, keypair.clone(), rng.fork(), clock, now);
         let public = keypair.public();
@@ -277,9 +280,12 @@ impl Node {
     #[must_use]
     pub fn poll_transmit(&mut self, port: Port, now: Instant) -> Option<PacketBuf> {
         let peering = self.peerings.get_mut(&port)?;
-        let (frame, late) = peering.outbox.pop(now);
-        peering.queue_drops += late as u64;
-        self.drops.add(DropReason::QueueFull, late as u64);
+        let frame = self.router.poll_transmit_to(port).or_else(|| {
+            let (frame, late) = peering.outbox.pop(now);
+            peering.queue_drops += late as u64;
+            self.drops.add(DropReason::QueueFull, late as u64);
+            frame
+        });
         match &frame {
             Some(frame) => peering.sent_bytes += frame.len() as u64,
             None => peering.idle = true,
@@ -340,9 +346,8 @@ impl Node {
                 busy = true;
                 self.send_question(&question, now);
             }
-            while let Some((port, frame)) = self.router.poll_transmit() {
-                busy = true;
-                self.queue_protocol(port, frame);
+            while let Some(port) = self.router.poll_ready_port() {
+                self.wake(port);
             }
             if !busy {
                 return;
@@ -357,6 +362,9 @@ impl Node {
                 self.tell_coordinates(now);
             }
             RouterEvent::CoordinatesChanged => self.tell_coordinates(now),
+            RouterEvent::PeerMisbehaved { port, why } => {
+                self.events.push_back(Event::ClosePeer { port: *port, why: *why });
+            }
             // A node woke up nearby: nothing waits for that here, the session layer notices by itself.
             RouterEvent::WakeupBroadcast(_) => {}
         }
@@ -392,9 +400,7 @@ impl Node {
 
     /// The owner of a destination became known: whoever waited for that goes on.
     fn resolved(&mut self, destination: &Destination, owner: PublicKey, now: Instant) {
-        let waits = |request: &Request| {
-            matches!(request.asked, Asked::Lookup(to) | Asked::PingUnresolved(to) if to == *destination)
-        };
+        let waits = |request: &Request| matches!(request.asked, Asked::Lookup(to) | Asked::PingUnresolved(to) if to == *destination);
         for (id, request) in self.requests.take(|_, request| waits(request)) {
             if let Asked::Lookup(target) = request.asked {
                 let seconds = now.saturating_since(request.at).as_secs_f64();

@@ -147,20 +147,15 @@ impl Node {
 
     pub(super) fn queue_traffic(&mut self, port: Port, frame: PacketBuf, flow: Flow, now: Instant) {
         let Some(peering) = self.peerings.get_mut(&port) else { return self.drops.count(DropReason::NoNextHop) };
-        let dropped = peering.outbox.push_traffic(frame, flow, now) as u64;
+        let dropped = peering.outbox.push(frame, flow, now) as u64;
         peering.queue_drops += dropped;
         self.drops.add(DropReason::QueueFull, dropped);
-        if std::mem::take(&mut peering.idle) {
-            self.ready.insert(port);
-        }
+        self.wake(port);
     }
 
-    pub(super) fn queue_protocol(&mut self, port: Port, frame: PacketBuf) {
+    /// A peering has something to send: the caller is told, unless it is fetching already.
+    pub(super) fn wake(&mut self, port: Port) {
         let Some(peering) = self.peerings.get_mut(&port) else { return };
-        if !peering.outbox.push_protocol(frame) {
-            peering.queue_drops += 1;
-            self.drops.count(DropReason::QueueFull);
-        }
         if std::mem::take(&mut peering.idle) {
             self.ready.insert(port);
         }

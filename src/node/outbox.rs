@@ -1,4 +1,5 @@
-//! What waits to cross one peering: protocol frames first, then traffic frames, fair between flows and short in time.
+//! The traffic frames that wait to cross one peering: fair between flows and short in time. (Protocol frames go before them; those wait in
+//! the router, where a newer announcement still replaces an older one.)
 //!
 //! Fair queueing with CoDel per flow (RFC 8290, RFC 8289). Each flow has its own queue; queues take turns by deficit round robin, and
 //! a flow that has just begun to send (a ping, a handshake, a TCP acknowledgement) goes before those that keep a queue. A queue whose
@@ -24,8 +25,6 @@ const TARGET: Duration = Duration::from_millis(5);
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Memory of all waiting traffic frames: 120 frames of the largest size, or 4,000 ordinary ones.
 const BYTE_LIMIT: usize = 8 << 20;
-/// Memory of waiting protocol frames. They are small and the peer's announcement supersedes itself in the router.
-const PROTOCOL_BYTE_LIMIT: usize = 1 << 20;
 /// Different flows told apart per peering; more share queues.
 const BUCKETS: u64 = 256;
 /// Bytes a flow may send per turn: one largest frame, so that any frame goes in one turn.
@@ -34,8 +33,6 @@ const QUANTUM: i64 = 65_535;
 /// The queues of one peering.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    protocol: VecDeque<PacketBuf>,
-    protocol_bytes: usize,
     /// A flow is here exactly while it is in one of the two lists.
     flows: BTreeMap<u64, FlowQueue>,
     /// Flows that began to send since their queue was last empty, then those that keep a queue (RFC 8290 §4.1).
@@ -52,18 +49,8 @@ struct FlowQueue {
 }
 
 impl Outbox {
-    /// Queues a protocol frame; returns whether there was room.
-    pub fn push_protocol(&mut self, frame: PacketBuf) -> bool {
-        let room = self.protocol_bytes + frame.footprint() <= PROTOCOL_BYTE_LIMIT;
-        if room {
-            self.protocol_bytes += frame.footprint();
-            self.protocol.push_back(frame);
-        }
-        room
-    }
-
     /// Queues a traffic frame of `flow`; returns how many frames had to go to keep within the limit.
-    pub fn push_traffic(&mut self, frame: PacketBuf, flow: Flow, now: Instant) -> usize {
+    pub fn push(&mut self, frame: PacketBuf, flow: Flow, now: Instant) -> usize {
         let bucket = flow % BUCKETS;
         let fresh = &mut self.fresh;
         let queue = self.flows.entry(bucket).or_insert_with(|| {
@@ -81,10 +68,6 @@ impl Outbox {
 
     /// The next frame to send, and how many were dropped for having waited too long.
     pub fn pop(&mut self, now: Instant) -> (Option<PacketBuf>, usize) {
-        if let Some(frame) = self.protocol.pop_front() {
-            self.protocol_bytes -= frame.footprint();
-            return (Some(frame), 0);
-        }
         let mut dropped = 0;
         while let Some((bucket, fresh)) = self.turn() {
             let Some(queue) = self.flows.get_mut(&bucket) else {
@@ -113,17 +96,17 @@ impl Outbox {
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.protocol.is_empty() && self.bytes == 0
+        self.bytes == 0
     }
 
     /// Memory of all that waits, in bytes.
     pub fn bytes(&self) -> usize {
-        self.protocol_bytes + self.bytes
+        self.bytes
     }
 
     /// Number of frames that wait.
     pub fn len(&self) -> usize {
-        self.protocol.len() + self.flows.values().map(|queue| queue.frames.len()).sum::<usize>()
+        self.flows.values().map(|queue| queue.frames.len()).sum::<usize>()
     }
 
     /// Whose turn it is, and whether it is a fresh flow's.
@@ -232,26 +215,16 @@ mod tests {
     }
 
     #[test]
-    fn protocol_frames_go_before_traffic() {
-        let mut outbox = Outbox::default();
-        outbox.push_traffic(frame(100, 1), 1, Instant::ZERO);
-        assert!(outbox.push_protocol(frame(50, 2)));
-        assert_eq!(outbox.pop(Instant::ZERO).0.map(|frame| frame[0]), Some(2));
-        assert_eq!(outbox.pop(Instant::ZERO).0.map(|frame| frame[0]), Some(1));
-        assert!(outbox.is_empty());
-    }
-
-    #[test]
     fn a_ping_overtakes_a_download() {
         let mut outbox = Outbox::default();
         for _ in 0..50 {
-            outbox.push_traffic(frame(60_000, 1), 1, Instant::ZERO);
+            outbox.push(frame(60_000, 1), 1, Instant::ZERO);
         }
         // The download is established in its turn before the ping comes.
         for _ in 0..3 {
             outbox.pop(Instant::ZERO);
         }
-        outbox.push_traffic(frame(100, 2), 2, Instant::ZERO);
+        outbox.push(frame(100, 2), 2, Instant::ZERO);
         assert_eq!(outbox.pop(Instant::ZERO).0.map(|frame| frame[0]), Some(2));
     }
 
@@ -259,10 +232,10 @@ mod tests {
     fn two_bulk_flows_share_by_bytes() {
         let mut outbox = Outbox::default();
         for _ in 0..40 {
-            outbox.push_traffic(frame(60_000, 1), 1, Instant::ZERO);
+            outbox.push(frame(60_000, 1), 1, Instant::ZERO);
         }
         for _ in 0..1600 {
-            outbox.push_traffic(frame(1_500, 2), 2, Instant::ZERO);
+            outbox.push(frame(1_500, 2), 2, Instant::ZERO);
         }
         let mut bytes = [0usize; 3];
         for _ in 0..400 {
@@ -276,8 +249,8 @@ mod tests {
     #[test]
     fn a_flood_displaces_its_own_frames_only() {
         let mut outbox = Outbox::default();
-        outbox.push_traffic(frame(100, 2), 2, Instant::ZERO);
-        let dropped: usize = (0..300).map(|_| outbox.push_traffic(frame(60_000, 1), 1, Instant::ZERO)).sum();
+        outbox.push(frame(100, 2), 2, Instant::ZERO);
+        let dropped: usize = (0..300).map(|_| outbox.push(frame(60_000, 1), 1, Instant::ZERO)).sum();
         assert!(dropped > 100 && outbox.bytes() <= BYTE_LIMIT);
         let marks: Vec<u8> = std::iter::from_fn(|| outbox.pop(Instant::ZERO).0.map(|frame| frame[0])).collect();
         assert_eq!(marks.iter().filter(|mark| **mark == 2).count(), 1);
@@ -289,7 +262,7 @@ mod tests {
         let mut outbox = Outbox::default();
         let (mut dropped, mut sent) = (0, 0);
         for ms in 0..4_000 {
-            outbox.push_traffic(frame(1_000, 1), 1, at_ms(ms));
+            outbox.push(frame(1_000, 1), 1, at_ms(ms));
             if ms % 2 == 0 {
                 let (frame, late) = outbox.pop(at_ms(ms));
                 sent += usize::from(frame.is_some());
@@ -300,7 +273,7 @@ mod tests {
 
         let mut outbox = Outbox::default();
         for _ in 0..30 {
-            outbox.push_traffic(frame(1_000, 1), 1, Instant::ZERO);
+            outbox.push(frame(1_000, 1), 1, Instant::ZERO);
         }
         let burst: usize = (0..30).map(|ms| outbox.pop(at_ms(ms)).1).sum();
         assert_eq!(burst, 0);
@@ -313,7 +286,7 @@ mod tests {
             let (mut pushed, mut popped, mut dropped) = (0, 0, 0);
             for (n, (flow, len, pop)) in ops.into_iter().enumerate() {
                 let now = at_ms(n as u64);
-                dropped += outbox.push_traffic(frame(len, 0), flow, now);
+                dropped += outbox.push(frame(len, 0), flow, now);
                 pushed += 1;
                 if pop {
                     let (frame, late) = outbox.pop(now);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::addr::Address;
 use crate::buf::PacketBuf;
 use crate::keys::{Keypair, PublicKey, Seed};
-use crate::node::{Event, Node, NodeConfig, PeerInfo, PeerKind, Port};
+use crate::node::{Event, Node, NodeConfig, PeerInfo, PeerKind, PeerMisbehaved, Port};
 use crate::rng::Rng;
 use crate::sim::net::{Link, LinkModel, Net};
 use crate::time::{Duration, Instant, UnixMillis};
@@ -202,10 +202,15 @@ impl Sim {
     fn arrive(&mut self, to: NodeId, port: Port, frame: PacketBuf) {
         let outcome = self.with_node(to, |node, now| node.handle_frame(port, frame, now));
         if let Some(Err(misbehaved)) = outcome {
-            self.violations.push(format!("node {to}, port {port}: {misbehaved}"));
-            if let Some(from) = self.nodes[to].as_ref().and_then(|member| member.ports.get(&port).copied()) {
-                self.disconnect(to, from);
-            }
+            self.close(to, port, misbehaved);
+        }
+    }
+
+    /// Closes a peering whose other end broke the protocol.
+    fn close(&mut self, at: NodeId, port: Port, why: PeerMisbehaved) {
+        self.violations.push(format!("node {at}, port {port}: {why}"));
+        if let Some(other) = self.nodes[at].as_ref().and_then(|member| member.ports.get(&port).copied()) {
+            self.disconnect(at, other);
         }
     }
 
@@ -230,8 +235,16 @@ impl Sim {
         while let Some(packet) = member.node.poll_tun_packet() {
             self.received[id].push(packet);
         }
+        let mut broken = Vec::new();
         while let Some(event) = member.node.poll_event() {
-            self.events[id].push(event);
+            if let Event::ClosePeer { port, why } = event {
+                broken.push((port, why));
+            } else {
+                self.events[id].push(event);
+            }
+        }
+        for (port, why) in broken {
+            self.close(id, port, why);
         }
     }
 }
