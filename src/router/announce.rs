@@ -3,7 +3,7 @@
 use super::peers::{Heard, Peer};
 use super::timers::RouterTimer;
 use super::tree::{self, Action, Candidate, Update};
-use super::{PeerMisbehaved, Port, Router, RouterEvent};
+use super::{PeerMisbehaved, Port, Router};
 use crate::buf::PacketBuf;
 use crate::drops::DropReason;
 use crate::time::Instant;
@@ -38,7 +38,7 @@ impl Router {
             self.peers.iter().filter(|(_, peer)| peer.unchecked.is_some()).map(|(port, _)| port).collect();
         for port in waiting {
             if let Err(why) = self.check_announcement(port, now) {
-                self.events.push_back(RouterEvent::PeerMisbehaved { port, why });
+                self.events.misbehaved(port, why);
             }
         }
     }
@@ -190,10 +190,10 @@ impl Router {
             None => self.timers.clear(RouterTimer::ParentExpiry),
         }
         if root.key != self.tree.root.key {
-            self.events.push_back(RouterEvent::RootChanged(root));
+            self.events.root_changed();
         }
         if coords != self.tree.coords {
-            self.events.push_back(RouterEvent::CoordinatesChanged);
+            self.events.coordinates_changed();
         }
         (self.tree.root, self.tree.coords, self.tree.signature) = (root, coords, None);
         let mut neighbours: Vec<_> = self

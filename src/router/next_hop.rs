@@ -12,7 +12,7 @@ use super::snake::Routes;
 use super::{PeerKind, Port};
 use crate::keys::PublicKey;
 use crate::time::Instant;
-use crate::wire::coords::{Coords, CoordsRef};
+use crate::wire::coords::Coords;
 use crate::wire::snake::Watermark;
 
 /// The next station of a frame.
@@ -24,22 +24,22 @@ pub(super) enum NextHop {
     Port(Port),
 }
 
-/// The next hop towards `destination`, which is not empty: [`NextHop::Local`] for our own coordinates, otherwise the
-/// neighbour that is nearest to it and nearer than we are. `neighbours` are those on our root, the preferred first, with
-/// their coordinates; `from` is where the frame came from.
+/// The next hop towards coordinates that are not empty: [`NextHop::Local`] for our own, otherwise the neighbour that is nearest
+/// to them and nearer than we are. `distance` is the distance in the tree to the destination; `neighbours` are the peers on
+/// our root, the preferred first, with their coordinates; `from` is where the frame came from.
 pub(super) fn by_coordinates(
-    destination: CoordsRef<'_>,
+    distance: impl Fn(&Coords) -> usize,
     own: &Coords,
     neighbours: &[(Port, Coords)],
     from: Port,
 ) -> Option<NextHop> {
-    let mut nearest = destination.distance(own);
+    let mut nearest = distance(own);
     let mut next = None;
     if nearest == 0 {
         return Some(NextHop::Local);
     }
     for (port, coords) in neighbours {
-        let distance = destination.distance(coords);
+        let distance = distance(coords);
         if *port != from && distance < nearest {
             nearest = distance;
             next = Some(NextHop::Port(*port));
