@@ -1,5 +1,6 @@
 //! Announcements in and out: the tree's decisions carried out.
 
+use super::next_hop::Rank;
 use super::peers::{Heard, Peer};
 use super::timers::RouterTimer;
 use super::tree::{self, Action, Candidate, Update};
@@ -69,7 +70,8 @@ impl Router {
             sequence: announcement.root.sequence.cmp(&followed.sequence),
         };
         let is_first = self.store_announcement(from, announcement, now);
-        let key_is_known = self.peers.iter().any(|(port, peer)| port != from && peer.key == key && peer.heard.is_some());
+        let key_is_known =
+            self.peers.iter().any(|(port, peer)| port != from && peer.key == key && peer.heard.is_some());
         if self.is_waiting() {
             self.update_tree();
         } else {
@@ -90,7 +92,7 @@ impl Router {
         let has_loop = announcement.contains(&self.own);
         let heard = peer.heard.insert(Heard { announcement, coords, at: now, order: self.tree.accepted, has_loop });
         let signers = heard.announcement.signers();
-        self.signers.insert(signers, super::next_hop::Rank::new(peer.kind, heard.order, from));
+        self.signers.insert(signers, peer.key, Rank::new(peer.kind, heard.order, from));
         is_first
     }
 
@@ -98,7 +100,7 @@ impl Router {
     pub(super) fn forget_signers(&mut self, port: Port) {
         let Some(peer) = self.peers.get(port) else { return };
         if let (Some(heard), Some(rank)) = (&peer.heard, peer.rank(port)) {
-            self.signers.remove(heard.announcement.signers(), rank);
+            self.signers.remove(heard.announcement.signers(), peer.key, rank);
         }
     }
 
@@ -214,9 +216,7 @@ impl Router {
         let signature = *self.tree.signature.get_or_insert_with(|| base.sign_next(&self.keypair));
         let extended = base.extend(u64::from(port), &self.keypair, Some(signature));
         // What `parse` accepts leaves room for our entry.
-        frame::announcement(&extended.encode())
-            .inspect_err(|_| self.drops.count(DropReason::FrameOverflow))
-            .ok()
+        frame::announcement(&extended.encode()).inspect_err(|_| self.drops.count(DropReason::FrameOverflow)).ok()
     }
 }
 

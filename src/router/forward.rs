@@ -117,9 +117,8 @@ impl Router {
         watermark: Watermark,
         now: Instant,
     ) -> Result<Step, DropReason> {
-        let by_coordinates = distance.and_then(|distance| {
-            next_hop::by_coordinates(distance, &self.tree.coords, &self.tree.neighbours, from)
-        });
+        let by_coordinates = distance
+            .and_then(|distance| next_hop::by_coordinates(distance, &self.tree.coords, &self.tree.neighbours, from));
         // Our coordinates with a stranger's key are stale, or a lie (pitfall 15): the key shows where the frame belongs.
         if let Some(NextHop::Port(port)) = by_coordinates {
             return Ok(Step::ByCoordinates(port));

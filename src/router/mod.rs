@@ -206,12 +206,17 @@ impl Router {
     /// # Errors
     /// [`PortsExhausted`] if there are 253 already.
     pub fn add_peer(&mut self, key: PublicKey, kind: PeerKind, now: Instant) -> Result<Port, PortsExhausted> {
-        let port = self.peers.add(Peer::new(key, kind, now))?;
+        let port = self.peers.free_port()?;
+        self.add_peer_at(port, key, kind, now);
+        Ok(port)
+    }
+
+    fn add_peer_at(&mut self, port: Port, key: PublicKey, kind: PeerKind, now: Instant) {
+        self.peers.insert(port, Peer::new(key, kind, now));
         if !self.timers.is_set(RouterTimer::Maintenance) {
             self.timers.set(RouterTimer::Maintenance, now + self.config.timings.maintenance);
         }
         self.outgoing.announce(port);
-        Ok(port)
     }
 
     /// Forgets a peering that ended (§4.6). Frames that wait for it are dropped.

@@ -84,14 +84,14 @@ impl Rank {
 pub(super) struct SignerIndex(BTreeSet<(PublicKey, Rank)>);
 
 impl SignerIndex {
-    /// Adds the signers of an announcement, the peer itself last.
-    pub(super) fn insert<'a>(&mut self, signers: impl DoubleEndedIterator<Item = &'a PublicKey>, rank: Rank) {
-        self.0.extend(ranked(signers, rank));
+    /// Adds the signers of the announcement of `peer`.
+    pub(super) fn insert<'a>(&mut self, signers: impl Iterator<Item = &'a PublicKey>, peer: PublicKey, rank: Rank) {
+        self.0.extend(ranked(signers, peer, rank));
     }
 
     /// Removes what [`SignerIndex::insert`] added for the same arguments.
-    pub(super) fn remove<'a>(&mut self, signers: impl DoubleEndedIterator<Item = &'a PublicKey>, rank: Rank) {
-        for entry in ranked(signers, rank) {
+    pub(super) fn remove<'a>(&mut self, signers: impl Iterator<Item = &'a PublicKey>, peer: PublicKey, rank: Rank) {
+        for entry in ranked(signers, peer, rank) {
             self.0.remove(&entry);
         }
     }
@@ -121,10 +121,11 @@ impl SignerIndex {
 
 /// The entries of an index for one announcement.
 pub(super) fn ranked<'a>(
-    signers: impl DoubleEndedIterator<Item = &'a PublicKey>,
+    signers: impl Iterator<Item = &'a PublicKey>,
+    peer: PublicKey,
     rank: Rank,
 ) -> impl Iterator<Item = (PublicKey, Rank)> {
-    signers.rev().enumerate().map(move |(i, key)| (*key, if i == 0 { rank } else { rank.as_ancestor() }))
+    signers.map(move |key| (*key, if *key == peer { rank } else { rank.as_ancestor() }))
 }
 
 /// What the next hop by key depends on, besides the frame.

@@ -69,7 +69,8 @@ impl Peer {
         let Some(heard) = self.heard.as_ref().filter(|heard| heard.announcement.root == announcement.root) else {
             return 0;
         };
-        let same_signature = |(known, given): &(&Hop, &Hop)| known.key == given.key && known.signature == given.signature;
+        let same_signature =
+            |(known, given): &(&Hop, &Hop)| known.key == given.key && known.signature == given.signature;
         let mut pairs = heard.announcement.hops.iter().zip(&announcement.hops);
         let mut verified = 0;
         for pair in pairs.by_ref().take_while(same_signature) {
@@ -91,16 +92,18 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Gives `peer` the lowest free port.
-    pub(super) fn add(&mut self, peer: Peer) -> Result<Port, PortsExhausted> {
-        let port = (1..=MAX_PORT).find(|port| self.get(*port).is_none()).ok_or(PortsExhausted)?;
+    /// The lowest port without a peering.
+    pub(super) fn free_port(&self) -> Result<Port, PortsExhausted> {
+        (1..=MAX_PORT).find(|port| self.get(*port).is_none()).ok_or(PortsExhausted)
+    }
+
+    /// Gives `peer` a free port.
+    pub(super) fn insert(&mut self, port: Port, peer: Peer) {
         let index = usize::from(port);
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
         }
-        self.slots[index] = Some(peer);
-        self.count += 1;
-        Ok(port)
+        self.count += usize::from(self.slots[index].replace(peer).is_none());
     }
 
     pub(super) fn remove(&mut self, port: Port) -> Option<Peer> {
@@ -150,11 +153,13 @@ mod tests {
     fn the_lowest_free_port_is_given_and_reused_until_none_is_left() {
         let mut peers = Peers::default();
         for port in 1..=MAX_PORT {
-            assert_eq!(peers.add(peer(port)), Ok(port));
+            assert_eq!(peers.free_port(), Ok(port));
+            peers.insert(port, peer(port));
         }
-        assert_eq!(peers.add(peer(0)), Err(PortsExhausted));
+        assert_eq!(peers.free_port(), Err(PortsExhausted));
         assert!(peers.remove(7).is_some() && peers.remove(7).is_none());
-        assert_eq!(peers.add(peer(0)), Ok(7));
+        assert_eq!(peers.free_port(), Ok(7));
+        peers.insert(7, peer(0));
         assert_eq!(peers.ports().collect::<Vec<_>>(), (1..=MAX_PORT).collect::<Vec<_>>());
     }
 
@@ -170,7 +175,7 @@ mod tests {
         let announcement = chain(&[1, 2, 3], 9);
         let coords = announcement.peer_coords();
         known.heard = Some(Heard { announcement, coords, at: Instant::ZERO, order: 1, has_loop: false });
-        let _ = peers.add(known);
+        peers.insert(1, known);
         let verified = |ports: &[u64], sequence| peers.verified_hops(&chain(ports, sequence));
         assert_eq!(verified(&[1, 2, 3], 9), 3);
         assert_eq!(verified(&[1, 2, 3, 4], 9), 3);

@@ -175,6 +175,9 @@ impl Router {
         let (Some(NextHop::Port(port)), watermark) = next_hop::by_key(&self.snake_view(now), &query) else { return };
         let payload = Bootstrap::sign(self.next_sequence(now), self.tree.root, &self.keypair).encode();
         let (destination, payload) = (self.own, &payload[..]);
-        self.send_bootstrap(port, &BootstrapFrame { version: 0, extra: 0, hop_limit: 0, destination, watermark, payload });
+        self.send_bootstrap(
+            port,
+            &BootstrapFrame { version: 0, extra: 0, hop_limit: 0, destination, watermark, payload },
+        );
     }
 }

@@ -18,8 +18,7 @@ pub enum RouterTimer {
 }
 
 impl RouterTimer {
-    const ALL: [Self; 5] =
-        [Self::RootRefresh, Self::ParentExpiry, Self::Reparent, Self::Maintenance, Self::Broadcast];
+    const ALL: [Self; 5] = [Self::RootRefresh, Self::ParentExpiry, Self::Reparent, Self::Maintenance, Self::Broadcast];
 }
 
 /// The router's intervals and lifetimes.

@@ -25,8 +25,8 @@ fn outcome(vectors: &Vectors, case: &Value) -> Outcome {
     let hop_limit = u8::try_from(number(&case["hop_limit"])).unwrap();
     let frame = BroadcastFrame { version: 3, extra: 4, hop_limit, source, payload: &payload };
     let result = router.handle_protocol_frame(from, &Frame::Broadcast(frame), NOW);
-    let is_accepted = std::iter::from_fn(|| router.poll_event())
-        .any(|event| event == RouterEvent::WakeupBroadcast(source));
+    let is_accepted =
+        std::iter::from_fn(|| router.poll_event()).any(|event| event == RouterEvent::WakeupBroadcast(source));
     let sent = drain(&mut router).into_iter().map(|(peer, bytes)| match parse(&bytes) {
         Frame::Broadcast(sent) => {
             assert_eq!((sent.source, sent.payload, sent.version, sent.extra), (source, &payload[..], 3, 4));
@@ -52,9 +52,9 @@ fn every_broadcast_is_treated_as_the_vectors_say() {
         }
         // The reference checks every signature and closes the peering for a wrong one. We do not spend a check on a
         // broadcast that is dropped anyway.
-        let is_stale = case.get("seen_before").is_some_and(|seen| {
-            number(&seen["age_seconds"]) < 30 || number(&case["seq"]) <= number(&seen["seq"])
-        });
+        let is_stale = case
+            .get("seen_before")
+            .is_some_and(|seen| number(&seen["age_seconds"]) < 30 || number(&case["seq"]) <= number(&seen["seq"]));
         if case.get("bad").is_some_and(|bad| bad == "signature") && is_stale {
             useless += 1;
             assert_eq!(ours, nothing, "case {i}: {case}");

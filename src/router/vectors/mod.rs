@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use self::golden::{Value, Vectors, number};
 use super::{PeerKind, Port, Router, RouterConfig};
-use crate::keys::{Keypair, PublicKey, Seed};
+use crate::keys::PublicKey;
 use crate::time::{Instant, UnixClock, UnixMillis};
 use crate::wire::frame::{self, Frame};
 use crate::wire::tree::{Announcement, Hop};
@@ -50,9 +50,8 @@ fn list(value: &Value) -> &[Value] {
 
 /// A router with the key that the vectors name.
 fn router_of(vectors: &Vectors, own: &Value, config: RouterConfig) -> Router {
-    let seed = list(vectors.keys_json()).iter().find(|key| key["name"] == *own).map(|key| golden::hex(&key["seed"]));
-    let keypair = Keypair::from_seed(&Seed(seed.unwrap().try_into().unwrap()));
-    Router::new(config, Arc::new(keypair), UnixClock::new(UnixMillis(1_700_000_000_000), NOW), NOW)
+    let clock = UnixClock::new(UnixMillis(1_700_000_000_000), NOW);
+    Router::new(config, Arc::new(vectors.pair_of(own)), clock, NOW)
 }
 
 /// A router in the state that `forward.json` describes and other files refer to. Nothing waits to be sent.
