@@ -5,5 +5,13 @@
 //! of frames pass between them over bounded channels.
 
 pub mod clock;
+pub mod config_file;
+pub mod control_socket;
+pub mod files;
+pub mod key_file;
+pub mod logging;
 pub(crate) mod netlink;
+pub mod password_file;
+pub mod preflight;
+pub(crate) mod transport;
 pub(crate) mod tun;
