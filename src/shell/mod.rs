@@ -6,5 +6,7 @@
 
 pub mod clock;
 pub(crate) mod netlink;
+pub(crate) mod peer_task;
+pub(crate) mod timer;
 pub(crate) mod transport;
 pub(crate) mod tun;

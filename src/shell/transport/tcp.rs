@@ -178,8 +178,8 @@ async fn race(addresses: Vec<SocketAddr>, interface: Option<&InterfaceName>) -> 
 fn scoped(address: SocketAddr, interface: Option<&InterfaceName>) -> Result<SocketAddr, DialError> {
     match (address, interface) {
         (SocketAddr::V6(v6), Some(name)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
-            let index = nix::net::if_::if_nametoindex(name.as_str())
-                .map_err(|_| DialError::NoInterface(name.to_string()))?;
+            let index =
+                nix::net::if_::if_nametoindex(name.as_str()).map_err(|_| DialError::NoInterface(name.to_string()))?;
             Ok(SocketAddrV6::new(*v6.ip(), v6.port(), v6.flowinfo(), index).into())
         }
         _ => Ok(address),
