@@ -1,7 +1,12 @@
 //! Loading the golden vectors of `tests/vectors` (conventions: the README there). Anything unexpected in a file stops the
 //! test: a case that cannot be read must not pass as a case that was run.
 #![allow(dead_code, unreachable_pub, reason = "every test uses its part of this")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a file that is not as described is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a file that is not as described is a failed test"
+)]
 
 use std::collections::BTreeMap;
 
