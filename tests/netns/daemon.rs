@@ -151,11 +151,14 @@ impl Running {
             return command;
         };
         let mut command = if config.unprivileged {
+            // A copy: where the build lies, others may not be allowed to look.
+            let copy = self.directory.join("pineconed");
+            std::fs::copy(&daemon, &copy).expect("/run is ours");
             let mut command = Command::new("setpriv");
             if !crate::sandbox::in_user_namespace() {
                 command.args(["--reuid", &NOBODY.to_string(), "--regid", &NOBODY.to_string(), "--clear-groups"]);
             }
-            command.args(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]).arg(daemon);
+            command.args(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]).arg(copy);
             command
         } else {
             Command::new(daemon)
@@ -211,6 +214,11 @@ impl Running {
         self.try_ctl(command).unwrap_or_else(|| panic!("{}: pineconectl {command} gives no answer", self.host.name()))
     }
 
+    /// The exit code of `pineconectl COMMAND --json`.
+    pub(crate) fn ctl_exit_code(&self, command: &str) -> Option<i32> {
+        self.ctl_command(command).output().expect("pineconectl starts").status.code()
+    }
+
     fn try_ctl(&self, command: &str) -> Option<Value> {
         let output = self.ctl_command(command).output().expect("pineconectl starts");
         output.status.success().then(|| serde_json::from_slice(&output.stdout).expect("--json prints JSON"))
@@ -256,7 +264,7 @@ impl Running {
 
     /// All peerings as `pineconectl peers --json` prints them.
     pub(crate) fn peers(&self) -> Vec<Value> {
-        self.ctl("peers").as_array().expect("peers are an array").clone()
+        self.ctl("peers")["peers"].as_array().expect("peers are an array").clone()
     }
 
     /// The key of the root that this node follows.

@@ -14,7 +14,7 @@ use crate::lab::Host;
 use crate::mesh::Mesh;
 use crate::sandbox::{in_lab, in_user_namespace, mount_tmpfs};
 use crate::traffic::{assert_pings, first_reply, wait_reachable};
-use crate::wait::{seconds, wait_until};
+use crate::wait::seconds;
 
 #[test]
 fn the_interface_has_the_address_and_only_the_overlay_is_routed_to_it() {
@@ -172,16 +172,35 @@ fn without_a_configuration_the_daemon_makes_a_key_and_an_interface_and_keeps_the
 }
 
 #[test]
-fn two_machines_on_one_cable_find_each_other_without_configuration() {
+fn two_machines_without_configuration_meet_when_one_is_told_of_the_other() {
     in_lab(&["nsenter"], |lab| {
         let hosts: [Host; 2] = ["left", "right"].map(|name| lab.host(name));
-        lab.link(&hosts[0], &hosts[1]);
+        let link = lab.link(&hosts[0], &hosts[1]);
         let daemons = [0, 1].map(|n| Running::start_on_defaults(lab, &hosts[n]));
         let addresses = [0, 1].map(|n| daemons[n].address());
         assert_ne!(addresses[0], addresses[1]);
-        wait_until("they are peers", seconds(15), || daemons.iter().all(|daemon| !daemon.peers().is_empty()));
+        daemons[1].ctl(&format!("peer add {}", link.ends[0].uri()));
         for (from, to) in [(0, 1), (1, 0)] {
-            assert!(first_reply(&hosts[from], addresses[to], seconds(10)).is_some());
+            assert!(first_reply(&hosts[from], addresses[to], seconds(15)).is_some());
+            assert_eq!(daemons[from].peers().len(), 1);
         }
+    });
+}
+
+#[test]
+fn pineconectl_asks_the_network_and_its_exit_codes_tell_what_went_wrong() {
+    in_lab(&[], |lab| {
+        let mesh = Mesh::line(lab, 3);
+        mesh.wait_reachable(0, 2);
+        let (daemon, far) = (&mesh.nodes[0], mesh.address(2));
+        let key = mesh.nodes[2].ctl("status")["public_key"].clone();
+        assert_eq!(daemon.ctl(&format!("lookup {far}"))["key"], key);
+        let answer = daemon.ctl(&format!("ping {far}"));
+        assert!(answer["key"] == key && answer["rtt_seconds"].as_f64().is_some_and(|rtt| rtt > 0.0), "{answer}");
+        let nobody = Address::of(&public_key(200)).ip();
+        assert_eq!(daemon.ctl_exit_code(&format!("lookup --timeout 2 {nobody}")), Some(5));
+        assert_eq!(daemon.ctl_exit_code("no-such-command"), Some(2));
+        daemon.stop(Signal::SIGTERM);
+        assert_eq!(daemon.ctl_exit_code("status"), Some(3));
     });
 }

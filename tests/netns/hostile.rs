@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use pinecone::keys::{Keypair, Seed};
 
+use crate::daemon::{Config, Running, public_key, seeds_by_key};
 use crate::lab::Host;
 use crate::mesh::Mesh;
 use crate::packets::Injector;
@@ -141,7 +142,7 @@ fn a_replayed_hello_does_not_disturb_the_node_it_was_taken_from() {
     in_lab(&[], |lab| {
         let attack = Attack::prepare(lab);
         // Hellos are constant: whoever saw one can send it. Node 1 is the attacked node's peer, node 0 the attacked itself.
-        let seeds = crate::daemon::seeds_by_key(3);
+        let seeds = seeds_by_key(3);
         let streams: Vec<_> = [1, 0, 1, 2]
             .map(|n| {
                 let mut stream = attack.connect();
@@ -152,6 +153,29 @@ fn a_replayed_hello_does_not_disturb_the_node_it_was_taken_from() {
         attack.pings_are_answered();
         drop(streams);
         attack.changed_nothing();
+    });
+}
+
+#[test]
+fn a_peer_with_another_key_than_the_pinned_one_is_refused() {
+    in_lab(&[], |lab| {
+        let (a, b) = (lab.host("a"), lab.host("b"));
+        let uri = lab.link(&a, &b).ends[0].uri();
+        let dialled = Running::start(lab, &a, Config::new(1));
+        let mut config = Config::new(2);
+        config.peers = vec![format!("{uri}?key={}", public_key(3))];
+        let dialler = Running::start(lab, &b, config);
+        wait_until("the dialler gave up twice", seconds(20), || {
+            dialler.ctl("peers")["waiting"][0]["failures"].as_u64() >= Some(2)
+        });
+        assert!(dialler.peers().is_empty());
+        let mut config = Config::new(4);
+        config.listen = vec!["tcp://[::]:7473".to_owned()];
+        config.tun = "none".to_owned();
+        config.peers = vec![format!("{uri}?key={}", public_key(1))];
+        let right = Running::start(lab, &b, config);
+        wait_until("the pinned peer is a peer", seconds(10), || right.peer_keys() == [public_key(1).to_string()]);
+        assert_eq!(dialled.peer_keys(), [public_key(4).to_string()]);
     });
 }
 

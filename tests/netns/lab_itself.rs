@@ -1,10 +1,10 @@
 //! The lab does what the other tests rely on.
 
 use crate::lab::Cut;
-use crate::packets::Capture;
+use crate::packets::{Capture, Injector};
 use crate::sandbox::in_lab;
-use crate::traffic::{Transfer, assert_pings, echo_datagrams, first_reply, ping};
-use crate::wait::seconds;
+use crate::traffic::{Transfer, assert_pings, echo_datagrams, first_reply, iperf, ping};
+use crate::wait::{seconds, wait_until};
 
 #[test]
 fn a_link_carries_packets_until_it_is_cut_and_again_when_it_is_mended() {
@@ -58,5 +58,24 @@ fn a_host_reaches_only_what_it_is_linked_to() {
         let far = lab.link(&b, &c).end_at(&c).v6;
         assert_eq!(first_reply(&a, far, seconds(1)), None);
         assert_pings(&b, far);
+    });
+}
+
+#[test]
+fn traffic_and_injection_work_without_any_daemon() {
+    in_lab(&["iperf3"], |lab| {
+        let (a, b) = (lab.host("a"), lab.host("b"));
+        let far = lab.link(&a, &b).end_at(&b).v6;
+        let transfer = Transfer::start(&a, &b, far, 32 << 20, 8 << 20);
+        wait_until("what may be sent has arrived", seconds(10), || transfer.received() == 8 << 20);
+        transfer.go_on();
+        transfer.finish();
+        echo_datagrams(&a, &b, far, 1, 60_000);
+        assert!(iperf(&a, &b, far, 1, true) > 5.0);
+        let capture = Capture::start(&b, &[b"this was injected"]);
+        // Broadcast, from nobody, of a protocol reserved for experiments.
+        let frame = [&[0xff; 6], &[2, 0, 0, 0, 0, 1][..], &[0x88, 0xb5], b"this was injected"].concat();
+        assert!(Injector::new(&a, "e1").send(&frame));
+        assert_eq!(capture.finish(), [1]);
     });
 }

@@ -64,6 +64,7 @@ fn run_inside(name: &str, unshare: &[&str]) {
         .arg(std::env::current_exe().expect("our own path"))
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(INSIDE, name)
+        .env("PATH", std::env::join_paths(search_path()).expect("it was a path before"))
         // Never written to: its end tells the copy that we are gone.
         .stdin(Stdio::piped())
         .stdout(output.try_clone().expect("a second handle"))
@@ -116,11 +117,13 @@ fn skip(name: &str, reason: &str) {
 }
 
 fn is_installed(program: &str) -> bool {
+    search_path().iter().any(|directory| directory.join(program).is_file())
+}
+
+/// Where programs are. Administration tools are in sbin, which is not on everybody's path.
+fn search_path() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // Administration tools are in sbin, which is not on everybody's path.
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
-        .any(|directory| directory.join(program).is_file())
+    std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from)).collect()
 }
 
 /// Makes the sandbox ours: a private /run, and an end when whoever started us ends.
