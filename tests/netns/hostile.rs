@@ -42,7 +42,7 @@ fn garbage_on_the_interface_changes_nothing() {
         mesh.wait_reachable(0, 1);
         let (own, far) = (mesh.address(0).octets(), mesh.address(1).octets());
         let (pid, peers) = (mesh.nodes[0].pid(), mesh.nodes[0].peer_keys());
-        let tun = Injector::new(&mesh.hosts[0], "pine0");
+        let tun = Injector::towards(&mesh.hosts[0], mesh.address(1));
         let mut random = 7;
         let mut taken = 0;
         for round in 0..2000 {

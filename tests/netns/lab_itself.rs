@@ -75,7 +75,7 @@ fn traffic_and_injection_work_without_any_daemon() {
         let capture = Capture::start(&b, &[b"this was injected"]);
         // Broadcast, from nobody, of a protocol reserved for experiments.
         let frame = [&[0xff; 6], &[2, 0, 0, 0, 0, 1][..], &[0x88, 0xb5], b"this was injected"].concat();
-        assert!(Injector::new(&a, "e1").send(&frame));
+        assert!(Injector::towards(&a, far).send(&frame));
         assert_eq!(capture.finish(), [1]);
     });
 }

@@ -1,16 +1,20 @@
 //! Packets as the wire has them: capture, and injection of anything.
 
 use std::io::{ErrorKind, Read};
-use std::os::fd::AsRawFd;
+use std::net::{Ipv6Addr, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage};
+use nix::sys::socket::{
+    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvfrom, sendto, setsockopt, socket, sockopt,
+};
 use socket2::Socket;
 
 use crate::lab::Host;
+use crate::wait::{eventually, seconds};
 
 /// Enough that nothing is lost while the capturing thread waits for a core.
 const CAPTURE_BUFFER: usize = 64 << 20;
@@ -26,7 +30,7 @@ impl Capture {
     pub(crate) fn start(host: &Host, needles: &[&[u8]]) -> Self {
         let socket = Socket::from(host.within(|| packet_socket(SockProtocol::EthAll)));
         // Beyond the limit that unprivileged users have; in a user namespace we get what that allows.
-        let _ = nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &CAPTURE_BUFFER);
+        let _ = setsockopt(&socket, sockopt::RcvBufForce, &CAPTURE_BUFFER);
         socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a positive time");
         let stop = Arc::new(AtomicBool::new(false));
         let needles: Vec<_> = needles.iter().map(|needle| needle.to_vec()).collect();
@@ -70,32 +74,33 @@ fn contains(frame: &[u8], needle: &[u8]) -> bool {
 
 /// Hands packets to an interface as if the host's network stack had sent them.
 pub(crate) struct Injector {
-    socket: std::os::fd::OwnedFd,
-    interface: SockaddrStorage,
+    socket: OwnedFd,
+    interface: LinkAddr,
 }
 
 impl Injector {
-    /// For the interface `name` of `host`.
-    pub(crate) fn new(host: &Host, name: &str) -> Self {
-        host.within(|| Self {
-            socket: packet_socket(SockProtocol::EthAll),
-            interface: nix::ifaddrs::getifaddrs()
-                .expect("interfaces can be listed")
-                .filter(|found| found.interface_name == name)
-                .filter_map(|found| found.address)
-                .find(|address| address.as_link_addr().is_some())
-                .unwrap_or_else(|| panic!("{} has no interface {name}", host.name())),
-        })
+    /// For the interface of `host` that leads to `destination`.
+    pub(crate) fn towards(host: &Host, destination: Ipv6Addr) -> Self {
+        // A packet socket names an interface as it names the one a packet came by, so one is sent there and waited for.
+        const PROBE: &[u8] = b"which way does this go?";
+        let socket = host.within(|| packet_socket(SockProtocol::EthAll));
+        let probe = host.within(|| UdpSocket::bind("[::]:0")).expect("any port");
+        let mut packet = [0; 2048];
+        let interface = eventually("the probe is seen", seconds(5), || {
+            probe.send_to(PROBE, (destination, 9)).expect("there is a route");
+            let (len, from) = recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut packet).ok()?;
+            from.filter(|_| contains(&packet[..len], PROBE))
+        });
+        Self { socket, interface }
     }
 
     /// Sends one packet. Returns whether the kernel took it: a full queue, for example, refuses.
     pub(crate) fn send(&self, packet: &[u8]) -> bool {
-        let address = self.interface.as_link_addr().expect("found as one");
-        nix::sys::socket::sendto(self.socket.as_raw_fd(), packet, address, MsgFlags::empty()).is_ok()
+        sendto(self.socket.as_raw_fd(), packet, &self.interface, MsgFlags::empty()).is_ok()
     }
 }
 
-fn packet_socket(protocol: SockProtocol) -> std::os::fd::OwnedFd {
-    nix::sys::socket::socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)
+fn packet_socket(protocol: SockProtocol) -> OwnedFd {
+    socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)
         .expect("a packet socket: the namespace is ours")
 }
