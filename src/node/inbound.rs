@@ -3,8 +3,8 @@
 use crate::addr::{Destination, may_send_from};
 use crate::buf::PacketBuf;
 use crate::drops::DropReason;
-use crate::ip::firewall::InboundVerdict;
-use crate::ip::{Ipv6View, icmp};
+use crate::ip::Ipv6View;
+use crate::ip::firewall::{self, InboundVerdict};
 use crate::keys::PublicKey;
 use crate::node::outbound::{PROTOCOL_FLOW, relay_flow};
 use crate::node::{MAX_TUN_BACKLOG, Node, PeerMisbehaved, Port};
@@ -12,7 +12,8 @@ use crate::router::{Delivery, Verdict};
 use crate::session::Opened;
 use crate::time::Instant;
 use crate::wire::frame::{self, FrameKind, Header};
-use crate::wire::session::{LookupAnswer, LookupQuestion, MessageType};
+use crate::wire::session::lookup::{LookupAnswer, LookupQuestion};
+use crate::wire::session::{LOOKUP_ANSWER, LOOKUP_QUESTION};
 
 impl Node {
     /// Takes one whole frame from a peering.
@@ -55,14 +56,14 @@ impl Node {
 
     /// Handles a payload that ended here: because it is for us, or because nobody is nearer to its key.
     fn deliver(&mut self, delivery: &Delivery, message: PacketBuf, now: Instant) -> Result<(), DropReason> {
-        let kind = MessageType::of(&message).ok_or(DropReason::MalformedMessage)?;
-        if kind == MessageType::LookupQuestion {
+        let kind = *message.first().ok_or(DropReason::MalformedMessage)?;
+        if kind == LOOKUP_QUESTION {
             return self.answer_lookup(&delivery.source_key, &message, now);
         }
         if delivery.destination_key != self.keypair.public() {
             return Err(DropReason::NotForUs);
         }
-        if kind == MessageType::LookupAnswer {
+        if kind == LOOKUP_ANSWER {
             return self.handle_lookup_answer(&delivery.source_key, &message, now);
         }
         match self.sessions.open(&delivery.source_key, message, now)? {
@@ -86,7 +87,7 @@ impl Node {
         // The sender is who it says it is, so telling it why harms nobody.
         if let Some(source) = Destination::of(view.source())
             && self.icmp_budget.take(1, now)
-            && let Some(error) = icmp::unreachable(icmp::Unreachable::AdminProhibited, self.address.ip(), &packet)
+            && let Some(error) = firewall::refusal(self.address.ip(), &packet)
         {
             self.send_packet(error, source, now);
         }
@@ -105,7 +106,7 @@ impl Node {
     fn answer_lookup(&mut self, asker: &PublicKey, message: &[u8], now: Instant) -> Result<(), DropReason> {
         let question = LookupQuestion::parse(message).map_err(|_| DropReason::MalformedMessage)?;
         let own = self.keypair.public();
-        if !Destination::of(question.target.into()).is_some_and(|target| target.belongs_to(&own)) {
+        if !question.destination().is_some_and(|target| target.belongs_to(&own)) {
             return Err(DropReason::NotForUs);
         }
         if *asker == own || !self.answer_budget.take(1, now) {
@@ -118,10 +119,10 @@ impl Node {
 
     fn handle_lookup_answer(&mut self, owner: &PublicKey, message: &[u8], now: Instant) -> Result<(), DropReason> {
         let answer = LookupAnswer::parse(message).map_err(|_| DropReason::MalformedMessage)?;
-        let target = Destination::of(answer.target.into()).ok_or(DropReason::BadAnswer)?;
-        // The cheap checks first: a flood of answers must not cost signature checks.
-        let expected = self.resolver.expects(&target, &answer.nonce) && target.belongs_to(owner);
-        if !expected || !answer.verify(&self.keypair.public(), owner) {
+        // Unasked answers end here, before any signature is checked.
+        let target = self.resolver.asked(&answer.nonce).ok_or(DropReason::BadAnswer)?;
+        let question = LookupQuestion { nonce: answer.nonce, target: target.ip().octets() };
+        if !answer.verify(&question, &self.keypair.public(), owner) {
             return Err(DropReason::BadAnswer);
         }
         self.resolver.handle_answer(&target, *owner);

@@ -156,7 +156,7 @@ impl Node {
         let sessions = Sessions::new(session_config, keypair.clone(), rng.fork(), clock, now);
         let public = keypair.public();
         let mut node = Self {
-            firewall: Firewall::new(config.firewall.clone()),
+            firewall: Firewall::new(config.firewall.clone(), now),
             config,
             keypair,
             address: Address::of(&public),

@@ -15,7 +15,7 @@ use crate::session::{DATA_OVERHEAD, Sealed};
 use crate::time::{Duration, Instant};
 use crate::wire::coords::Coords;
 use crate::wire::frame::{self, MAX_FRAME_LEN};
-use crate::wire::session::LookupQuestion;
+use crate::wire::session::lookup::LookupQuestion;
 
 /// Handshakes, lookups and control messages: rare and small, in a flow of their own.
 pub(super) const PROTOCOL_FLOW: Flow = 0;

@@ -92,9 +92,9 @@ impl Resolver {
         asking.give_up_at = asking.give_up_at.max(give_up_at);
     }
 
-    /// Whether an answer about `destination` with `nonce` was asked for. Says nothing about who sent it.
-    pub fn expects(&self, destination: &Destination, nonce: &[u8; 16]) -> bool {
-        self.questions.get(destination).is_some_and(|asking| asking.nonce == *nonce)
+    /// Which destination the question with this nonce is about, if one is under way. Says nothing about who answers.
+    pub fn asked(&self, nonce: &[u8; 16]) -> Option<Destination> {
+        self.questions.iter().find(|(_, asking)| asking.nonce == *nonce).map(|(destination, _)| *destination)
     }
 
     /// Ends the question about `destination` with a verified answer.
@@ -168,16 +168,15 @@ mod tests {
     #[test]
     fn an_answer_must_carry_the_nonce_of_its_question() {
         let (mut resolver, mut rng) = (Resolver::default(), Rng::new([1; 32]));
-        assert!(!resolver.expects(&destination(1), &[0; 16]));
+        assert_eq!(resolver.asked(&[0; 16]), None);
         resolver.ask(destination(1), Instant::ZERO + TIMEOUT, &mut rng, Instant::ZERO);
         let nonce = resolver.poll_question(Instant::ZERO).unwrap().nonce;
-        assert!(resolver.expects(&destination(1), &nonce));
-        assert!(!resolver.expects(&destination(2), &nonce));
-        assert!(!resolver.expects(&destination(1), &[0; 16]));
+        assert_eq!(resolver.asked(&nonce), Some(destination(1)));
+        assert_eq!(resolver.asked(&[0; 16]), None);
         resolver.handle_answer(&destination(1), key(1));
         assert_eq!(resolver.owner(&destination(1)), Some(key(1)));
         assert_eq!(resolver.owner(&Destination::Routed(Subnet::of(&key(1)))), Some(key(1)));
-        assert!(!resolver.expects(&destination(1), &nonce));
+        assert_eq!(resolver.asked(&nonce), None);
     }
 
     #[test]
