@@ -11,25 +11,42 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::time::{Duration, Instant, UnixMillis};
 
-/// The longest that anyone waits on a runtime timer before looking at the clock again: after waking from sleep, deadlines are
+/// The longest that the core waits on a runtime timer before looking at the clock again: after waking from sleep, deadlines are
 /// noticed at most this late. One second costs nothing (the router has something to do every second anyway).
 pub const MAX_WAIT: Duration = Duration::from_secs(1);
+
+/// Further away than any deadline, and not too far for the runtime to add.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Sleeps shorter than this go unnoticed by every protocol here (a peering is declared silent after 5 s).
 const NOTICEABLE_SLEEP: Duration = Duration::from_secs(4);
 
 /// Reads the clocks. Copies agree with each other.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Clock(());
+pub struct Clock {
+    /// When set, time is the runtime's since then: tests pause and advance that.
+    #[cfg(test)]
+    runtime: Option<tokio::time::Instant>,
+}
 
 impl Clock {
     /// A clock.
     pub fn new() -> Self {
-        Self(())
+        Self::default()
+    }
+
+    /// A clock that follows the runtime's own, which may be paused.
+    #[cfg(test)]
+    pub(crate) fn of_runtime() -> Self {
+        Self { runtime: Some(tokio::time::Instant::now()) }
     }
 
     /// Time since boot, with the time asleep.
     pub fn now(&self) -> Instant {
+        #[cfg(test)]
+        if let Some(start) = self.runtime {
+            return Instant::ZERO + Duration::from_secs(1) + start.elapsed();
+        }
         read(ClockId::CLOCK_BOOTTIME)
     }
 
@@ -39,10 +56,9 @@ impl Clock {
         UnixMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// The runtime timer's reading at which `deadline` is due, but at most [`MAX_WAIT`] from now.
-    pub fn timer_at(&self, deadline: Option<Instant>) -> tokio::time::Instant {
-        let wait = deadline.map_or(MAX_WAIT, |deadline| deadline.saturating_since(self.now()).min(MAX_WAIT));
-        tokio::time::Instant::now() + wait
+    /// The runtime timer's reading at which `deadline` is due, if the machine does not sleep until then.
+    pub fn timer_at(&self, deadline: Instant) -> tokio::time::Instant {
+        tokio::time::Instant::now() + deadline.saturating_since(self.now()).min(FAR)
     }
 
     /// Starts watching for the machine's sleep.
@@ -103,12 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn no_wait_is_longer_than_the_maximum_and_a_passed_deadline_waits_not_at_all() {
+    fn a_deadline_becomes_a_timer_and_a_passed_one_is_due_at_once() {
         let clock = Clock::new();
-        for deadline in [None, Some(clock.now() + Duration::from_secs(3_600))] {
-            assert!(clock.timer_at(deadline) <= tokio::time::Instant::now() + MAX_WAIT);
-        }
-        assert!(clock.timer_at(Some(Instant::ZERO)) <= tokio::time::Instant::now());
+        let timer = clock.timer_at(clock.now() + Duration::from_secs(5));
+        let left = timer.saturating_duration_since(tokio::time::Instant::now());
+        assert!(left > Duration::from_secs(4) && left <= Duration::from_secs(5), "{left:?}");
+        assert!(clock.timer_at(Instant::ZERO) <= tokio::time::Instant::now());
+        assert!(clock.timer_at(Instant::from_micros(u64::MAX)) > tokio::time::Instant::now());
     }
 
     #[test]

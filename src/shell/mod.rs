@@ -12,6 +12,8 @@ pub mod key_file;
 pub mod logging;
 pub(crate) mod netlink;
 pub mod password_file;
+pub(crate) mod peer_task;
 pub mod preflight;
+pub(crate) mod timer;
 pub(crate) mod transport;
 pub(crate) mod tun;

@@ -1,7 +1,12 @@
 //! Loading the golden vectors of `tests/vectors` (conventions: the README there). Anything unexpected in a file stops the
 //! test: a case that cannot be read must not pass as a case that was run.
 #![allow(dead_code, unreachable_pub, reason = "every test uses its part of this")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a file that is not as described is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a file that is not as described is a failed test"
+)]
 
 use std::collections::BTreeMap;
 
@@ -52,6 +57,19 @@ impl Vectors {
     /// The pair of a key that the file's table names.
     pub fn pair(&self, value: &Value) -> &Keypair {
         self.keys.get(text_of(value)).unwrap_or_else(|| panic!("{value} is not in the table of keys"))
+    }
+
+    /// The pair of a key that the file's table names, to be given away.
+    pub fn pair_of(&self, value: &Value) -> Keypair {
+        let entry = self.cases("keys").iter().find(|entry| entry["name"] == *value);
+        let entry = entry.unwrap_or_else(|| panic!("{value} is not in the table of keys"));
+        Keypair::from_seed(&Seed(hex(&entry["seed"]).try_into().expect("a seed of 32 bytes")))
+    }
+
+    /// How the file writes a key: by its name if it has one.
+    pub fn name_of(&self, key: &PublicKey) -> String {
+        let named = self.keys.iter().find(|(_, pair)| pair.public() == *key).map(|(name, _)| name.clone());
+        named.unwrap_or_else(|| if *key == PublicKey::FULL { "FULL".to_owned() } else { key.to_string() })
     }
 
     /// A root, written `[key, sequence]`.
