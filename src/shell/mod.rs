@@ -7,6 +7,8 @@
 pub mod clock;
 pub(crate) mod netlink;
 pub(crate) mod peer_task;
+pub(crate) mod peerings;
 pub(crate) mod timer;
 pub(crate) mod transport;
 pub(crate) mod tun;
+pub(crate) mod wanted;
