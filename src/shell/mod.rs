@@ -5,9 +5,19 @@
 //! of frames pass between them over bounded channels.
 
 pub mod clock;
+pub mod config_file;
+pub mod control_socket;
+pub(crate) mod core_loop;
+pub mod daemon;
+pub mod files;
+pub mod key_file;
+pub mod logging;
 pub(crate) mod netlink;
+pub mod password_file;
+pub mod preflight;
 pub(crate) mod peer_task;
 pub(crate) mod peerings;
+pub(crate) mod readiness;
 pub(crate) mod timer;
 pub(crate) mod transport;
 pub(crate) mod tun;
