@@ -59,6 +59,19 @@ impl Vectors {
         self.keys.get(text_of(value)).unwrap_or_else(|| panic!("{value} is not in the table of keys"))
     }
 
+    /// The pair of a key that the file's table names, to be given away.
+    pub fn pair_of(&self, value: &Value) -> Keypair {
+        let entry = self.cases("keys").iter().find(|entry| entry["name"] == *value);
+        let entry = entry.unwrap_or_else(|| panic!("{value} is not in the table of keys"));
+        Keypair::from_seed(&Seed(hex(&entry["seed"]).try_into().expect("a seed of 32 bytes")))
+    }
+
+    /// How the file writes a key: by its name if it has one.
+    pub fn name_of(&self, key: &PublicKey) -> String {
+        let named = self.keys.iter().find(|(_, pair)| pair.public() == *key).map(|(name, _)| name.clone());
+        named.unwrap_or_else(|| if *key == PublicKey::FULL { "FULL".to_owned() } else { key.to_string() })
+    }
+
     /// A root, written `[key, sequence]`.
     pub fn root(&self, value: &Value) -> Root {
         Root { key: self.key(&value[0]), sequence: number(&value[1]) }

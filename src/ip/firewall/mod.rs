@@ -18,6 +18,7 @@ mod flows;
 mod fragments;
 mod message;
 mod rules;
+mod written;
 
 use std::net::Ipv6Addr;
 
