@@ -197,6 +197,9 @@ impl Router {
         if coords != self.tree.coords {
             self.events.coordinates_changed();
         }
+        if (root, &coords) != (self.tree.root, &self.tree.coords) {
+            self.snake.unsettle();
+        }
         (self.tree.root, self.tree.coords, self.tree.signature) = (root, coords, None);
         let mut neighbours: Vec<_> = self
             .peers

@@ -45,6 +45,11 @@ impl Broadcasts {
         self.seen.clear();
     }
 
+    #[cfg(test)]
+    pub(super) fn knows(&self, source: &PublicKey) -> bool {
+        self.seen.get(source).is_some()
+    }
+
     pub(super) fn remember(&mut self, source: PublicKey, from: Port, sequence: u64, at: Instant) {
         self.seen.insert(source, from, Seen { sequence, at });
     }
