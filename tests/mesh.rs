@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::graphs::{build, delivers, edges, line};
+use common::graphs::{build, delivers, edges, line, reaches};
 use common::packets::{icmp_type_code, too_big_mtu, udp};
 use pinecone::addr::{Destination, Subnet};
 use pinecone::drops::DropReason;
@@ -141,7 +141,7 @@ fn the_largest_packet_crosses_a_deep_tree() {
 
 #[test]
 fn a_restarted_node_is_reached_within_two_seconds() {
-    for seed in 20..25 {
+    for seed in 20..40 {
         let mut sim = build(seed, &line(4), &open());
         sim.run_for(6 * SEC);
         assert!(delivers(&mut sim, 0, 3, 3 * SEC), "seed {seed}");
@@ -149,23 +149,23 @@ fn a_restarted_node_is_reached_within_two_seconds() {
         sim.run_for(3 * SEC);
         sim.start(3);
         sim.connect(2, 3, LinkModel::default());
-        assert!(delivers(&mut sim, 0, 3, 2 * SEC), "seed {seed}: not reached");
-        assert!(delivers(&mut sim, 3, 0, 2 * SEC), "seed {seed}: does not reach");
+        assert!(reaches(&mut sim, 0, 3, 2 * SEC).is_some(), "seed {seed}: not reached");
+        assert!(reaches(&mut sim, 3, 0, 2 * SEC).is_some(), "seed {seed}: does not reach");
     }
 }
 
 #[test]
 fn a_ring_survives_the_loss_of_a_link() {
-    for seed in 30..35 {
+    for seed in 40..60 {
         let ring: Vec<_> = (0..5).map(|i| (i, (i + 1) % 5)).collect();
         let mut sim = build(seed, &ring, &open());
         sim.run_for(6 * SEC);
         assert!(delivers(&mut sim, 0, 2, 3 * SEC), "seed {seed}");
         sim.disconnect(0, 1);
-        assert!(delivers(&mut sim, 0, 2, 5 * SEC), "seed {seed}: 0-1 cut");
+        assert!(reaches(&mut sim, 0, 2, 5 * SEC).is_some(), "seed {seed}: 0-1 cut");
         sim.connect(0, 1, LinkModel::default());
         sim.disconnect(3, 4);
-        assert!(delivers(&mut sim, 2, 0, 5 * SEC), "seed {seed}: 3-4 cut");
+        assert!(reaches(&mut sim, 2, 0, 5 * SEC).is_some(), "seed {seed}: 3-4 cut");
     }
 }
 
@@ -178,13 +178,13 @@ fn two_networks_that_meet_become_one_and_part_again() {
         sim.run_for(10 * SEC);
         for round in 0..2 {
             sim.connect(4, 5, LinkModel::default());
-            assert!(delivers(&mut sim, 0, 9, 15 * SEC), "seed {seed}, round {round}: merged");
+            assert!(reaches(&mut sim, 0, 9, 15 * SEC).is_some(), "seed {seed}, round {round}: merged");
             sim.run_for(10 * SEC);
             let ids: Vec<_> = (0..10).collect();
             assert_all_reach(&mut sim, &ids, 3 * SEC, &format!("seed {seed}, round {round}"));
             sim.disconnect(4, 5);
-            assert!(delivers(&mut sim, 0, 4, 15 * SEC), "seed {seed}, round {round}: left half");
-            assert!(delivers(&mut sim, 5, 9, 15 * SEC), "seed {seed}, round {round}: right half");
+            assert!(reaches(&mut sim, 0, 4, 15 * SEC).is_some(), "seed {seed}, round {round}: left half");
+            assert!(reaches(&mut sim, 5, 9, 15 * SEC).is_some(), "seed {seed}, round {round}: right half");
         }
     }
 }

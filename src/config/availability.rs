@@ -14,11 +14,6 @@ pub const DISCOVERY: Result<(), Unavailable> =
 pub const METRICS: Result<(), Unavailable> =
     Err("metrics are not available in this version; set it to \"\" and use `pineconectl status --json`");
 
-/// Inbound firewall rules.
-pub const FIREWALL_RULES: Result<(), Unavailable> = Err(
-    "rules are not available in this version; use \"established\" or \"open\", and the host's own firewall for rules",
-);
-
 /// URI schemes that are planned and not there.
 pub const ABSENT_SCHEMES: &[&str] = &["tls", "ws", "wss", "quic", "unix"];
 

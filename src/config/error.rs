@@ -81,6 +81,14 @@ fn unknown_key(message: &str) -> Option<String> {
 /// Serde's words for programmers in words for everybody.
 fn in_plain_words(message: &str) -> String {
     let message = one_line(message);
+    if let Some(field) = message.strip_prefix("missing field ") {
+        return format!("{field} is missing");
+    }
+    if let Some((found, known)) =
+        message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
+    {
+        return format!("{found} is not {known}");
+    }
     let message =
         message.strip_prefix("invalid type: ").or(message.strip_prefix("invalid value: ")).unwrap_or(&message);
     match message.split_once(", expected ") {

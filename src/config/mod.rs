@@ -22,10 +22,12 @@ use serde::Deserialize;
 pub use error::{ConfigError, Position};
 pub use secret::{Secret, WeakSecret};
 pub use uri::{Host, ListenUri, PeerUri, Scheme, UriError};
-pub use values::{InboundPolicy, InterfaceName, InterfacePattern, LogFilter, LogFormat, TunName, ValueError};
+pub use values::{InterfaceName, InterfacePattern, LogFilter, LogFormat, TunName, ValueError};
 
 use availability::DISCOVERY;
 use values::{available_metrics_listen, distinct, optional_group, optional_path, section};
+
+use crate::ip::firewall::Policy;
 
 /// The port that peerings listen on unless told otherwise: the phone keys of PINE.
 pub const DEFAULT_PORT: u16 = 7463;
@@ -131,7 +133,7 @@ pub struct DiscoverySection {
 #[serde(default, deny_unknown_fields)]
 pub struct FirewallSection {
     /// What others may open towards this host.
-    pub inbound: InboundPolicy,
+    pub inbound: Policy,
 }
 
 /// `[control]`

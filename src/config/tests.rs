@@ -36,7 +36,6 @@ fn every_absent_feature_is_refused_with_what_works_instead() {
     for text in [
         "[discovery]\nenabled = true",
         "[metrics]\nlisten = '127.0.0.1:7465'",
-        "[firewall]\ninbound = 'rules'",
         "[peering]\nlisten = ['tls://[::]:7464']",
         "[peering]\npeers = ['tcp://192.0.2.1:1?password=x']",
         "[peering]\npeers = ['tcp://192.0.2.1:1?priority=1']",

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::availability::{DISCOVERY, FIREWALL_RULES, METRICS};
+use super::availability::{DISCOVERY, METRICS};
 
 /// Longest interface name in bytes (Linux `IFNAMSIZ` without the final zero).
 const MAX_INTERFACE_NAME: usize = 15;
@@ -149,31 +149,6 @@ impl FromStr for TunName {
 }
 
 deserialize_from_str!(TunName, "an interface name such as \"pine0\", or \"none\"");
-
-/// `firewall.inbound`: what others may open towards this host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum InboundPolicy {
-    /// Replies to what this host opened, and ICMPv6.
-    #[default]
-    Established,
-    /// Everything.
-    Open,
-}
-
-impl FromStr for InboundPolicy {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "established" => Ok(Self::Established),
-            "open" => Ok(Self::Open),
-            "rules" => FIREWALL_RULES.and(Err("rules need a table of rules")),
-            _ => Err("the policy is \"established\" (replies to what this host opened, and ICMPv6) or \"open\""),
-        }
-    }
-}
-
-deserialize_from_str!(InboundPolicy, "\"established\" or \"open\"");
 
 /// `log.level`: a level, and levels of single modules.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@
 //! [`Node::handle_timeout`] when that time has come. Nothing here blocks, reads a clock or fails on input: what cannot be handled is
 //! counted by [`DropReason`].
 
+pub mod fuzz_body;
 mod inbound;
 mod outbound;
 pub mod outbox;
@@ -35,7 +36,7 @@ use crate::node::requests::{Asked, Request, Requests};
 use crate::node::resolver::Resolver;
 use crate::node::waiting::Waiting;
 use crate::rng::Rng;
-use crate::router::{PortsExhausted, Router, RouterConfig, RouterEvent};
+use crate::router::{PortsExhausted, Router, RouterConfig, RouterEvent, Timings};
 use crate::session::{SessionConfig, SessionEvent, Sessions};
 use crate::time::{Duration, Instant, UnixClock, UnixMillis};
 
@@ -51,7 +52,7 @@ const ICMP_RATE: u32 = 100;
 const ANSWER_RATE: u32 = 200;
 
 /// What a node is told at its start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NodeConfig {
     /// The MTU of our interface, told to the other side of every session.
     pub mtu: u16,
@@ -65,6 +66,19 @@ pub struct NodeConfig {
     pub max_routes: usize,
     /// Most sessions at a time.
     pub max_sessions: usize,
+}
+
+impl std::fmt::Debug for NodeConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { mtu, psk: _, aes, firewall, max_routes, max_sessions } = self;
+        f.debug_struct("NodeConfig")
+            .field("mtu", mtu)
+            .field("aes", aes)
+            .field("firewall", firewall)
+            .field("max_routes", max_routes)
+            .field("max_sessions", max_sessions)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for NodeConfig {
@@ -114,7 +128,6 @@ pub enum Event {
 /// One node of the overlay, without I/O.
 #[derive(Debug)]
 pub struct Node {
-    config: NodeConfig,
     keypair: Arc<Keypair>,
     address: Address,
     subnet: Subnet,
@@ -148,16 +161,19 @@ impl Node {
         let clock = UnixClock::new(unix, now);
         let mut rng = Rng::new(seed);
         // The sequence starts from the clock so that a restarted root is not taken for its own past (pitfall 10).
-        let router_config =
-            RouterConfig { initial_sequence: unix.0, max_routes: config.max_routes, ..RouterConfig::default() };
+        let router_config = RouterConfig {
+            initial_sequence: unix.0,
+            max_routes: config.max_routes,
+            timings: Timings::eager(),
+            ..RouterConfig::default()
+        };
         let session_config =
             SessionConfig { psk: config.psk, mtu: config.mtu, max_sessions: config.max_sessions, aes: config.aes };
         let router = Router::new(router_config, keypair.clone(), clock, now);
         let sessions = Sessions::new(session_config, keypair.clone(), rng.fork(), clock, now);
         let public = keypair.public();
         let mut node = Self {
-            firewall: Firewall::new(config.firewall.clone(), now),
-            config,
+            firewall: Firewall::new(config.firewall, now),
             keypair,
             address: Address::of(&public),
             subnet: Subnet::of(&public),

@@ -11,10 +11,11 @@ use crate::node::outbox::Flow;
 use crate::node::resolver::{self, Question};
 use crate::node::{Node, Port};
 use crate::router::Verdict;
-use crate::session::{DATA_OVERHEAD, Sealed};
+use crate::session::Sealed;
 use crate::time::{Duration, Instant};
 use crate::wire::coords::Coords;
 use crate::wire::frame::{self, MAX_FRAME_LEN};
+use crate::wire::session::DATA_OVERHEAD;
 use crate::wire::session::lookup::LookupQuestion;
 
 /// Handshakes, lookups and control messages: rare and small, in a flow of their own.

@@ -2,11 +2,11 @@
 
 use super::fair::FairTable;
 use super::next_hop::{self, NextHop, SnakeQuery, SnakeView};
-use super::timers::RouterTimer;
+use super::timers::{RouterTimer, Timings};
 use super::{Port, Router};
 use crate::drops::DropReason;
 use crate::keys::PublicKey;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::frame::{self, BootstrapFrame};
 use crate::wire::snake::{Bootstrap, Watermark};
 use crate::wire::tree::Root;
@@ -43,16 +43,32 @@ pub(super) struct Snake {
     pub(super) descending: Option<(PublicKey, Route)>,
     /// When our next bootstrap is due; it goes out with the first tick from then on.
     pub(super) bootstrap_due: Instant,
+    /// The pause after our next bootstrap.
+    pause: Duration,
+    /// Whether something changed since the last tick that our bootstraps depend on.
+    unsettled: bool,
 }
 
 impl Snake {
     pub(super) fn new(max_routes: usize, now: Instant) -> Self {
-        Self { routes: Routes::new(max_routes), descending: None, bootstrap_due: now }
+        Self {
+            routes: Routes::new(max_routes),
+            descending: None,
+            bootstrap_due: now,
+            pause: Duration::ZERO,
+            unsettled: true,
+        }
     }
 
     /// Makes our next bootstrap due at the next tick.
     pub(super) fn schedule_bootstrap(&mut self, now: Instant) {
         self.bootstrap_due = self.bootstrap_due.min(now);
+        self.unsettled = true;
+    }
+
+    /// Our place in the tree changed, and with it the ways that bootstraps take.
+    pub(super) fn unsettle(&mut self) {
+        self.unsettled = true;
     }
 
     /// Forgets the routes through a peering that ended.
@@ -64,7 +80,8 @@ impl Snake {
         }
     }
 
-    /// Step 4 of §6.2: the highest key below ours is our descending neighbour. Says whether it is another one than before.
+    /// Step 4 of §6.2: the highest key below ours is our descending neighbour. Says whether it is another one than
+    /// before.
     fn note_descending(&mut self, own: PublicKey, key: PublicKey, route: Route, now: Instant) -> bool {
         let before = self.descending.filter(|(_, known)| known.is_live(now));
         if key < own && before.is_none_or(|(known, _)| known <= key) {
@@ -121,7 +138,8 @@ impl Router {
         }
     }
 
-    /// Everything that can be wrong with a bootstrap, the costly check last. None of it is the peer's fault for certain.
+    /// Everything that can be wrong with a bootstrap, the costly check last. None of it is the peer's fault for
+    /// certain.
     fn check_bootstrap(
         &mut self,
         from: Port,
@@ -162,11 +180,17 @@ impl Router {
             self.snake.schedule_bootstrap(now);
         }
         self.snake.routes.expire(|route| !route.is_live(now));
+        let Timings { settling, bootstrap, maintenance, .. } = self.config.timings;
+        if std::mem::take(&mut self.snake.unsettled) {
+            self.snake.pause = settling;
+            self.snake.bootstrap_due = self.snake.bootstrap_due.min(now + settling);
+        }
         if self.tree.parent.is_some() && self.snake.bootstrap_due <= now {
-            self.snake.bootstrap_due = now + self.config.timings.bootstrap;
+            self.snake.bootstrap_due = now + self.snake.pause;
+            self.snake.pause = (self.snake.pause + settling).min(bootstrap);
             self.bootstrap(now);
         }
-        self.timers.set(RouterTimer::Maintenance, now + self.config.timings.maintenance);
+        self.timers.set(RouterTimer::Maintenance, now + maintenance);
     }
 
     /// Sends a bootstrap of our own towards our successor. A root has none.

@@ -12,8 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::addr::{Address, Subnet};
-use crate::config::{Config, InboundPolicy, TunName};
-use crate::ip::firewall::Policy;
+use crate::config::{Config, TunName};
 use crate::keys::Keypair;
 use crate::node::{Node, NodeConfig};
 use crate::rng::Rng;
@@ -160,7 +159,8 @@ struct HostSide {
 }
 
 async fn open_tun(config: &Config, keypair: &Keypair, netlink: &Netlink) -> Result<HostSide, DaemonError> {
-    let address = Address::of(&keypair.public());
+    let (address, subnet) = (Address::of(&keypair.public()), Subnet::of(&keypair.public()));
+    tracing::info!("this node is {address}, routed prefix {subnet}, public key {}", keypair.public());
     let name = match &config.tun.name {
         TunName::None => {
             tracing::info!("no interface (tun.name = \"none\"): this node routes for others only");
@@ -168,14 +168,10 @@ async fn open_tun(config: &Config, keypair: &Keypair, netlink: &Netlink) -> Resu
         }
         TunName::Named(name) => name.to_string(),
     };
-    let params = TunParams { name, fd: config.tun.fd, mtu: config.tun.mtu, address: address.ip() };
+    let params = TunParams { name, fd: config.tun.fd, mtu: config.tun.mtu, address: address.ip(), subnet: subnet.ip() };
     let (tun, name, added) =
         linux::open(&params, netlink).await.map_err(|error: TunError| DaemonError::Tun(error.to_string()))?;
-    tracing::info!(
-        "{name} is up: {address}, routed prefix {}, public key {}",
-        Subnet::of(&keypair.public()),
-        keypair.public()
-    );
+    tracing::info!("{name} is up");
     Ok(HostSide { tun: Tun::Kernel(tun), name, added })
 }
 
@@ -195,7 +191,7 @@ async fn start_core(
         mtu: config.tun.mtu,
         psk,
         aes: has_aes(),
-        firewall: firewall(config.firewall.inbound),
+        firewall: config.firewall.inbound.clone(),
         max_routes: MAX_ROUTES,
         max_sessions: MAX_SESSIONS,
     };
@@ -262,13 +258,6 @@ async fn watch_network() -> (Arc<Snapshot>, mpsc::Receiver<Arc<Snapshot>>) {
             tracing::warn!("cannot watch for changes of the network: {error}");
             (Arc::default(), mpsc::channel(1).1)
         }
-    }
-}
-
-fn firewall(policy: InboundPolicy) -> Policy {
-    match policy {
-        InboundPolicy::Established => Policy::Established,
-        InboundPolicy::Open => Policy::Open,
     }
 }
 

@@ -68,6 +68,32 @@ impl Snapshot {
     }
 }
 
+/// A route to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// The interface's index.
+    pub(crate) index: u32,
+    /// What is routed there: a prefix and its length.
+    pub(crate) to: (Ipv6Addr, u8),
+    /// For packets from these addresses alone: a prefix and its length. More specific than any route without.
+    pub(crate) from: Option<(Ipv6Addr, u8)>,
+    /// Of routes to the same prefix the one with the lowest metric is used.
+    pub(crate) metric: u32,
+}
+
+impl Route {
+    fn message(&self) -> RouteMessage {
+        let builder = RouteMessageBuilder::<Ipv6Addr>::new()
+            .destination_prefix(self.to.0, self.to.1)
+            .output_interface(self.index)
+            .priority(self.metric);
+        match self.from {
+            Some((prefix, len)) => builder.source_prefix(prefix, len).build(),
+            None => builder.build(),
+        }
+    }
+}
+
 /// A connection to the kernel's rtnetlink. Closed when dropped.
 #[derive(Debug)]
 pub(crate) struct Netlink {
@@ -152,14 +178,14 @@ impl Netlink {
         self.handle.address().del(message).execute().await.map_err(to_io)
     }
 
-    /// Routes `prefix` to the interface. `AlreadyExists` if the prefix is routed, wherever to.
-    pub(crate) async fn add_route(&self, index: u32, prefix: Ipv6Addr, len: u8) -> io::Result<()> {
-        self.handle.route().add(route(index, prefix, len)).execute().await.map_err(to_io)
+    /// Adds a route. `AlreadyExists` if there is one with the same prefixes and metric, wherever it leads.
+    pub(crate) async fn add_route(&self, route: &Route) -> io::Result<()> {
+        self.handle.route().add(route.message()).execute().await.map_err(to_io)
     }
 
     /// Removes what [`Netlink::add_route`] added.
-    pub(crate) async fn remove_route(&self, index: u32, prefix: Ipv6Addr, len: u8) -> io::Result<()> {
-        self.handle.route().del(route(index, prefix, len)).execute().await.map_err(to_io)
+    pub(crate) async fn remove_route(&self, route: &Route) -> io::Result<()> {
+        self.handle.route().del(route.message()).execute().await.map_err(to_io)
     }
 
     /// The interfaces that exactly this prefix is routed to.
@@ -276,10 +302,6 @@ fn usable_address(message: &AddressMessage) -> Option<IpAddr> {
             _ => None,
         })
     })
-}
-
-fn route(index: u32, prefix: Ipv6Addr, len: u8) -> RouteMessage {
-    RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(prefix, len).output_interface(index).build()
 }
 
 fn output_interface(route: &RouteMessage) -> Option<u32> {

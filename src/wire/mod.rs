@@ -13,6 +13,7 @@ pub mod broadcast;
 pub mod tree;
 pub mod frame;
 pub mod hello;
+pub mod session;
 
 use crate::keys::{PublicKey, Signature};
 

@@ -46,3 +46,20 @@ pub fn delivers(sim: &mut Sim, from: NodeId, to: NodeId, limit: Duration) -> boo
     sim.with_node(from, |node, now| node.handle_tun_packet(packet, now));
     sim.run_until(limit, |sim| sim.take_received(to).iter().any(|packet| **packet == expected[..]))
 }
+
+/// How long it takes until one of the packets sent every 100 ms reaches the other host; `None` if none does in time. Packets may be lost
+/// while the network changes, as anywhere; what counts is when they get through again.
+pub fn reaches(sim: &mut Sim, from: NodeId, to: NodeId, limit: Duration) -> Option<Duration> {
+    sim.take_received(to);
+    let begin = sim.now();
+    while sim.now().saturating_since(begin) < limit {
+        let packet = super::packets::udp(sim.address(from).ip(), sim.address(to).ip(), (4000, 5000), b"again");
+        let expected = packet.to_vec();
+        sim.with_node(from, |node, now| node.handle_tun_packet(packet, now));
+        let arrived = |sim: &mut Sim| sim.take_received(to).iter().any(|packet| **packet == expected[..]);
+        if sim.run_until(Duration::from_millis(100), arrived) {
+            return Some(sim.now().saturating_since(begin));
+        }
+    }
+    None
+}

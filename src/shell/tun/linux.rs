@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::addr;
 use crate::buf::PacketBuf;
-use crate::shell::netlink::{Interface, Netlink};
+use crate::shell::netlink::{Interface, Netlink, Route};
 
 /// The largest IP packet there is on a TUN, whatever MTU somebody sets on it later.
 const LARGEST: usize = 65_535;
@@ -27,6 +27,9 @@ const COPY_UP_TO: usize = 1_600;
 const QUEUE_BYTES: u32 = 8 << 20;
 /// The queue in packets: the kernel's default, below which bursts are lost, and what 1,400-byte packets need (measured: no loss).
 const QUEUE_PACKETS: std::ops::RangeInclusive<u32> = 500..=5_000;
+/// Metrics for the route to the overlay, of which the first free one is taken: the kernel's default and enough more for all the
+/// daemons that one may want to run on a host.
+const ROUTE_METRICS: std::ops::RangeInclusive<u32> = 1_024..=1_055;
 
 /// Which interface to open.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub(crate) struct TunParams {
     pub(crate) mtu: u16,
     /// Our overlay address.
     pub(crate) address: Ipv6Addr,
+    /// Our routed /64.
+    pub(crate) subnet: Ipv6Addr,
 }
 
 /// Why there is no interface. Every message says what to do.
@@ -88,13 +93,6 @@ pub(crate) enum TunError {
         /// The interface.
         name: String,
     },
-    /// The overlay's prefix is routed elsewhere.
-    #[error(
-        "{prefix} is routed to another interface already (another pineconed?): see ip -6 route show {prefix}, \
-         and remove that route",
-        prefix = overlay()
-    )]
-    RoutedElsewhere,
     /// Anything else.
     #[error("cannot {what} {name}: {source}")]
     Os {
@@ -119,7 +117,7 @@ pub(crate) struct KernelTun {
 pub(crate) struct Added {
     index: u32,
     address: Option<Ipv6Addr>,
-    route: bool,
+    routes: Vec<Route>,
 }
 
 /// Opens the interface and sets it up. Returns it with its name and what to undo.
@@ -150,8 +148,8 @@ pub(crate) async fn open(params: &TunParams, netlink: &Netlink) -> Result<(Kerne
 /// Takes our address and route off an interface that outlives us.
 pub(crate) async fn undo(added: &Added, netlink: &Netlink) {
     let mut results = Vec::new();
-    if added.route {
-        results.push(netlink.remove_route(added.index, addr::PREFIX, addr::PREFIX_LEN).await);
+    for route in &added.routes {
+        results.push(netlink.remove_route(route).await);
     }
     if let Some(address) = added.address {
         results.push(netlink.remove_address(added.index, address).await);
@@ -251,12 +249,6 @@ async fn set_up(name: &str, ours: bool, params: &TunParams, netlink: &Netlink) -
         }
         Err((what, error)) => return Err(set_up_error(what, name, error)),
     }
-    let routed_to =
-        netlink.routed_to(addr::PREFIX, addr::PREFIX_LEN).await.map_err(os("look at the routes of", name))?;
-    if routed_to.iter().any(|other| *other != index) {
-        undo(&added, netlink).await;
-        return Err(TunError::RoutedElsewhere);
-    }
     if ours {
         // Nothing to undo: it all goes with the interface.
         added = Added::default();
@@ -270,8 +262,40 @@ async fn configure(params: &TunParams, netlink: &Netlink, added: &mut Added) -> 
     if did(netlink.add_address(added.index, params.address).await).map_err(|error| ("add our address to", error))? {
         added.address = Some(params.address);
     }
-    added.route = did(netlink.add_route(added.index, addr::PREFIX, addr::PREFIX_LEN).await)
-        .map_err(|error| ("route the overlay to", error))?;
+    add_routes(params, netlink, added).await.map_err(|error| ("route the overlay to", error))
+}
+
+/// Routes the overlay to the interface: whatever has our addresses as its source, and the rest too unless another daemon of this
+/// host was there first. That one's route has the lower metric, and ours takes over when it goes.
+async fn add_routes(params: &TunParams, netlink: &Netlink, added: &mut Added) -> io::Result<()> {
+    let route =
+        Route { index: added.index, to: (addr::PREFIX, addr::PREFIX_LEN), from: None, metric: *ROUTE_METRICS.start() };
+    if !netlink.routed_to(addr::PREFIX, addr::PREFIX_LEN).await?.contains(&added.index) {
+        for metric in ROUTE_METRICS {
+            let route = Route { metric, ..route };
+            if did(netlink.add_route(&route).await)? {
+                if metric > *ROUTE_METRICS.start() {
+                    tracing::info!(
+                        "the overlay is routed to another interface first: see ip -6 route show {}",
+                        overlay()
+                    );
+                }
+                added.routes.push(route);
+                break;
+            }
+        }
+    }
+    for from in [(params.address, 128), (params.subnet, 64)] {
+        let route = Route { from: Some(from), ..route };
+        match did(netlink.add_route(&route).await) {
+            Ok(true) => added.routes.push(route),
+            Ok(false) => {}
+            // Kernels may be built without them, and only hosts with several daemons need them.
+            Err(error) => {
+                tracing::debug!(%error, "no route by source address: only one pineconed will work on this host")
+            }
+        }
+    }
     Ok(())
 }
 
@@ -336,7 +360,13 @@ mod tests {
     use super::*;
 
     fn params() -> TunParams {
-        TunParams { name: "pine0".into(), fd: None, mtu: 65_000, address: "600::1".parse().unwrap() }
+        TunParams {
+            name: "pine0".into(),
+            fd: None,
+            mtu: 65_000,
+            address: "600::1".parse().unwrap(),
+            subnet: "700::".parse().unwrap(),
+        }
     }
 
     #[test]
