@@ -138,6 +138,15 @@ impl Redial {
         Some(Arc::clone(uri))
     }
 
+    /// When the peer will be dialled again; none while an attempt is under way or a peering is up.
+    #[must_use]
+    pub fn next_attempt(&self, uri: &str) -> Option<Instant> {
+        match self.peers.get(uri)?.state {
+            State::Waiting { until } => Some(until),
+            State::Dialling | State::Up { .. } => None,
+        }
+    }
+
     /// When to call [`Redial::poll_dial`] again.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -7,6 +7,8 @@
 pub mod clock;
 pub mod config_file;
 pub mod control_socket;
+pub(crate) mod core_loop;
+pub mod daemon;
 pub mod files;
 pub mod key_file;
 pub mod logging;
@@ -14,6 +16,9 @@ pub(crate) mod netlink;
 pub mod password_file;
 pub(crate) mod peer_task;
 pub mod preflight;
+pub(crate) mod peerings;
+pub(crate) mod readiness;
 pub(crate) mod timer;
 pub(crate) mod transport;
 pub(crate) mod tun;
+pub(crate) mod wanted;

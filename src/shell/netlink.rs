@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt};
 use rtnetlink::packet_core::NetlinkPayload;
@@ -199,9 +200,9 @@ impl Netlink {
     }
 }
 
-/// Watches for changes of links, addresses and default routes. Each change sends the network as it is afterwards; if nobody takes
-/// them, only the sender waits. Ends when the receiver is dropped.
-pub(crate) fn watch() -> io::Result<mpsc::Receiver<Snapshot>> {
+/// The network as it is, and as it is after each change of links, addresses or default routes. If nobody takes the changes, only their
+/// sender waits. The watch ends when the receiver is dropped.
+pub(crate) async fn watch() -> io::Result<(Arc<Snapshot>, mpsc::Receiver<Arc<Snapshot>>)> {
     let groups = [
         MulticastGroup::Link,
         MulticastGroup::Ipv4Ifaddr,
@@ -212,9 +213,11 @@ pub(crate) fn watch() -> io::Result<mpsc::Receiver<Snapshot>> {
     let (connection, _handle, mut events) = rtnetlink::new_multicast_connection(&groups)?;
     let netlink = Netlink::connect()?;
     let (sender, receiver) = mpsc::channel(1);
+    // Whatever changes from here on waits in the socket.
+    let first = Arc::new(netlink.snapshot().await?);
     let connection = tokio::spawn(connection);
+    let mut known = Arc::clone(&first);
     tokio::spawn(async move {
-        let mut known = netlink.snapshot().await.unwrap_or_default();
         let mut default_routes = BTreeSet::new();
         loop {
             let event = tokio::select! {
@@ -227,15 +230,15 @@ pub(crate) fn watch() -> io::Result<mpsc::Receiver<Snapshot>> {
             while let Ok((event, _)) = events.try_recv() {
                 rerouted |= note_default_route(&mut default_routes, &event.payload);
             }
-            let Ok(snapshot) = netlink.snapshot().await else { continue };
-            if (rerouted || snapshot != known) && sender.send(snapshot.clone()).await.is_err() {
+            let Ok(snapshot) = netlink.snapshot().await.map(Arc::new) else { continue };
+            if (rerouted || snapshot != known) && sender.send(Arc::clone(&snapshot)).await.is_err() {
                 break;
             }
             known = snapshot;
         }
         connection.abort();
     });
-    Ok(receiver)
+    Ok((first, receiver))
 }
 
 /// Default routes that were announced, so that a refreshed one is no change: family, interface, gateway (as text: it has many forms).

@@ -18,7 +18,7 @@ use crate::keys::PublicKey;
 use crate::link::{Link, LinkConfig, LinkError, LinkEvent};
 use crate::shell::clock::Clock;
 use crate::shell::timer::Timer;
-use crate::shell::transport::{Connection, DialError, Stream};
+use crate::shell::transport::{Connection, DialError, Ends, Stream};
 use crate::time::{Duration, Instant};
 
 /// Frames that pass between a peering and the core at a time.
@@ -54,17 +54,8 @@ pub(crate) enum PeerEvent {
     Up(PublicKey),
     /// Frames came.
     Frames(Batch),
-}
-
-/// Both ends of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ends {
-    /// The peer's address.
-    pub(crate) remote: std::net::SocketAddr,
-    /// Ours.
-    pub(crate) local: std::net::IpAddr,
-    /// Whether the transport proved the peer's key.
-    pub(crate) authenticated: bool,
+    /// The peering is over. Always the last event.
+    Closed(PeerClosed),
 }
 
 /// Why a peering ended.
@@ -102,25 +93,34 @@ pub(crate) struct Channels {
     pub(crate) written: mpsc::UnboundedSender<PeeringId>,
 }
 
-/// Runs a peering over `connection` to its end.
-pub(crate) async fn run(connection: Connection, config: LinkConfig, channels: Channels, clock: Clock) -> PeerClosed {
-    let Connection { stream, remote, local, authenticated } = connection;
-    let connected = FromPeer { id: channels.id, event: PeerEvent::Connected(Ends { remote, local, authenticated }) };
-    if channels.events.send(connected).await.is_err() {
+/// Runs a peering from dialling to its end, which it tells the core.
+pub(crate) async fn run(
+    connect: impl Future<Output = Result<Connection, DialError>>,
+    config: LinkConfig,
+    channels: Channels,
+    clock: Clock,
+) {
+    let (id, events) = (channels.id, channels.events.clone());
+    let closed = match connect.await {
+        Ok(connection) => run_connected(connection, config, channels, clock).await,
+        Err(error) => error.into(),
+    };
+    // If nobody listens, nobody needs to know.
+    let _ = events.send(FromPeer { id, event: PeerEvent::Closed(closed) }).await;
+}
+
+async fn run_connected(connection: Connection, config: LinkConfig, channels: Channels, clock: Clock) -> PeerClosed {
+    let Connection { stream, ends } = connection;
+    let connected = PeerEvent::Connected(ends);
+    if channels.events.send(FromPeer { id: channels.id, event: connected }).await.is_err() {
         return PeerClosed::ByUs;
     }
     let mut task = PeerTask {
         id: channels.id,
         link: Link::new(config, clock.now()),
         stream,
-        incoming: Incoming {
-            events: PollSender::new(channels.events),
-            up: None,
-            frames: Batch::new(),
-            bytes: 0,
-            ended: None,
-        },
-        outgoing: Outgoing { frames: VecDeque::new(), batch: false, flushed: true, written: 0, stuck_since: None },
+        incoming: Incoming::new(channels.events),
+        outgoing: Outgoing::new(),
         batches: channels.batches,
         written: channels.written,
         timer: Timer::new(clock),
@@ -165,6 +165,10 @@ struct Outgoing {
 }
 
 impl Incoming {
+    fn new(events: mpsc::Sender<FromPeer>) -> Self {
+        Self { events: PollSender::new(events), up: None, frames: Batch::new(), bytes: 0, ended: None }
+    }
+
     fn is_empty(&self) -> bool {
         self.up.is_none() && self.frames.is_empty()
     }
@@ -316,6 +320,10 @@ impl PeerTask {
 }
 
 impl Outgoing {
+    fn new() -> Self {
+        Self { frames: VecDeque::new(), batch: false, flushed: true, written: 0, stuck_since: None }
+    }
+
     fn is_done(&self) -> bool {
         self.frames.is_empty() && self.flushed
     }

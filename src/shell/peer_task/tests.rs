@@ -18,7 +18,7 @@ fn frame_of(byte: u8, len: usize) -> PacketBuf {
 
 /// A task under test with the core's ends of its channels.
 struct Peering {
-    task: tokio::task::JoinHandle<PeerClosed>,
+    task: tokio::task::JoinHandle<()>,
     events: mpsc::Receiver<FromPeer>,
     batches: mpsc::Sender<Batch>,
     written: mpsc::UnboundedReceiver<PeeringId>,
@@ -30,11 +30,11 @@ impl Peering {
         let (batches, to_task) = mpsc::channel(1);
         let (to_core_written, written) = mpsc::unbounded_channel();
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let connection =
-            Connection { stream: Box::new(stream), remote: (ip, 1).into(), local: ip, authenticated: false };
+        let ends = Ends { remote: (ip, 1).into(), local: ip, authenticated: false };
+        let connection = Connection { stream: Box::new(stream), ends };
         let config = LinkConfig { own_hello: hello(pair), own_key: pair.public(), expected_key: None };
         let channels = Channels { id: PeeringId(7), events: to_core, batches: to_task, written: to_core_written };
-        let task = tokio::spawn(run(connection, config, channels, Clock::of_runtime()));
+        let task = tokio::spawn(run(std::future::ready(Ok(connection)), config, channels, Clock::of_runtime()));
         Self { task, events, batches, written }
     }
 
@@ -42,6 +42,14 @@ impl Peering {
         let FromPeer { id, event } = self.events.recv().await.unwrap();
         assert_eq!(id, PeeringId(7));
         event
+    }
+
+    /// Waits for the end.
+    async fn closed(&mut self) -> PeerClosed {
+        match self.event().await {
+            PeerEvent::Closed(closed) => closed,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Takes the events up to `Up`.
@@ -116,7 +124,7 @@ async fn frames_before_a_broken_one_are_delivered_and_the_reason_is_told() {
     bytes.extend_from_slice(b"this is no frame at all");
     far.write_all(&bytes).await.unwrap();
     assert_eq!(&*peering.frames(1).await[0], &*frame_of(1, 10));
-    assert!(matches!(peering.task.await.unwrap(), PeerClosed::Link(LinkError::Framing(_))));
+    assert!(matches!(peering.closed().await, PeerClosed::Link(LinkError::Framing(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,17 +133,17 @@ async fn what_the_peer_sent_before_closing_is_delivered() {
     far.write_all(&frame_of(1, 10)).await.unwrap();
     drop(far);
     assert_eq!(peering.frames(1).await.len(), 1);
-    assert!(matches!(peering.task.await.unwrap(), PeerClosed::ByPeer));
+    assert!(matches!(peering.closed().await, PeerClosed::ByPeer));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_peering_sends_keepalives_and_ends_when_the_peer_is_silent() {
-    let (peering, mut far) = against_hand(4_096).await;
+    let (mut peering, mut far) = against_hand(4_096).await;
     let start = tokio::time::Instant::now();
     let mut read = [0; frame::HEADER_LEN];
     far.read_exact(&mut read).await.unwrap();
     assert_eq!(read, *frame::keepalive());
-    assert!(matches!(peering.task.await.unwrap(), PeerClosed::Link(LinkError::Silent)));
+    assert!(matches!(peering.closed().await, PeerClosed::Link(LinkError::Silent)));
     let waited = start.elapsed();
     assert!(waited >= SILENCE_TIMEOUT && waited < SILENCE_TIMEOUT + Duration::from_millis(100), "{waited:?}");
 }
@@ -157,7 +165,7 @@ async fn a_connection_without_a_hello_ends_in_time() {
     let mut peering = Peering::start(near, &ours);
     let start = tokio::time::Instant::now();
     assert!(matches!(peering.event().await, PeerEvent::Connected(_)));
-    assert!(matches!(peering.task.await.unwrap(), PeerClosed::Link(LinkError::HelloTimeout)));
+    assert!(matches!(peering.closed().await, PeerClosed::Link(LinkError::HelloTimeout)));
     assert!(start.elapsed() >= HELLO_TIMEOUT && start.elapsed() < HELLO_TIMEOUT + Duration::from_millis(100));
 }
 
@@ -166,7 +174,7 @@ async fn a_peer_that_takes_nothing_is_given_up() {
     let (mut peering, _far) = against_hand(1_000).await;
     let start = tokio::time::Instant::now();
     peering.batches.send(vec![frame_of(1, 10_000)]).await.unwrap();
-    assert!(matches!((&mut peering.task).await.unwrap(), PeerClosed::WriteTimedOut));
+    assert!(matches!(peering.closed().await, PeerClosed::WriteTimedOut));
     assert!(start.elapsed() >= WRITE_TIMEOUT && start.elapsed() < WRITE_TIMEOUT + Duration::from_millis(100));
     assert!(peering.written.try_recv().is_err(), "the batch was not written");
 }
@@ -193,8 +201,8 @@ async fn while_the_core_is_busy_the_peer_has_to_wait_and_is_not_taken_for_silent
 
 #[tokio::test(start_paused = true)]
 async fn a_peering_that_the_core_lets_go_ends() {
-    let (peering, mut far) = against_hand(4_096).await;
-    drop(peering.batches);
-    assert!(matches!(peering.task.await.unwrap(), PeerClosed::ByUs));
+    let (mut peering, mut far) = against_hand(4_096).await;
+    (peering.batches, _) = mpsc::channel(1);
+    assert!(matches!(peering.closed().await, PeerClosed::ByUs));
     assert_eq!(far.read(&mut [0; 1]).await.unwrap(), 0);
 }

@@ -21,11 +21,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 pub(crate) struct Connection {
     /// The bytes.
     pub(crate) stream: Box<dyn Stream>,
-    /// The other end.
+    /// Who is at its ends.
+    pub(crate) ends: Ends,
+}
+
+/// Both ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// The peer's address.
     pub(crate) remote: SocketAddr,
-    /// Our end's address: if it leaves the host, so does the connection.
+    /// Ours: if it leaves the host, so does the connection.
     pub(crate) local: IpAddr,
-    /// Whether the transport proved the other side's key.
+    /// Whether the transport proved the peer's key.
     pub(crate) authenticated: bool,
 }
 

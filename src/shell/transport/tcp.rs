@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use super::{Connection, DialError, ListenError, is_overlay};
+use super::{Connection, DialError, Ends, ListenError, is_overlay};
 use crate::config::{Host, InterfaceName};
 use crate::time::Duration;
 
@@ -118,7 +118,7 @@ fn connection(stream: TcpStream, remote: SocketAddr) -> io::Result<Option<Connec
     socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
-    Ok(Some(Connection { stream: Box::new(stream), remote, local, authenticated: false }))
+    Ok(Some(Connection { stream: Box::new(stream), ends: Ends { remote, local, authenticated: false } }))
 }
 
 async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, DialError> {
@@ -226,9 +226,9 @@ mod tests {
                 let host = host(address);
                 let (dialled, accepted) = tokio::join!(dial(&host, port, None), listener.accept());
                 let (mut dialled, mut accepted) = (dialled.unwrap(), accepted.unwrap());
-                assert_eq!(dialled.remote.ip().to_string(), address);
-                assert_eq!(accepted.remote.ip().to_string(), address);
-                assert!(!accepted.authenticated);
+                assert_eq!(dialled.ends.remote.ip().to_string(), address);
+                assert_eq!(accepted.ends.remote.ip().to_string(), address);
+                assert!(!accepted.ends.authenticated);
                 dialled.stream.write_all(b"ping").await.unwrap();
                 let mut read = [0; 4];
                 accepted.stream.read_exact(&mut read).await.unwrap();
@@ -244,7 +244,7 @@ mod tests {
             let listener = listen("127.0.0.1:0".parse().unwrap(), None).unwrap();
             let dead = listen("[::1]:0".parse().unwrap(), None).unwrap().address();
             let (dialled, accepted) = tokio::join!(race(vec![dead, listener.address()], None), listener.accept());
-            assert_eq!(dialled.unwrap().remote, listener.address());
+            assert_eq!(dialled.unwrap().ends.remote, listener.address());
             accepted.unwrap();
         });
     }
