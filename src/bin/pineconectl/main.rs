@@ -56,19 +56,15 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
         Command::Peer(PeerCommand::Remove { uri }) => Request::PeerRemove { uri: uri.clone() },
     };
     let answer = Client::connect(&arguments.socket, arguments.timeout)?.ask(&request)?;
-    if arguments.json {
-        output::json(&as_document(&request, &answer))
-    } else {
-        output::text(&as_text(&request, &answer))
-    }
+    if arguments.json { print_document(&request, &answer) } else { output::text(&as_text(&request, &answer)) }
 }
 
 /// The answer as one JSON document; what was done, if there is nothing to answer.
-fn as_document(request: &Request, answer: &Answer) -> serde_json::Value {
+fn print_document(request: &Request, answer: &Answer) -> Result<(), CommandError> {
     match (request, answer) {
-        (Request::PeerAdd { uri }, Answer::Done) => json!({ "added": uri }),
-        (Request::PeerRemove { uri }, Answer::Done) => json!({ "removed": uri }),
-        _ => serde_json::to_value(answer).unwrap_or_default(),
+        (Request::PeerAdd { uri }, Answer::Done) => output::json(&json!({ "added": uri })),
+        (Request::PeerRemove { uri }, Answer::Done) => output::json(&json!({ "removed": uri })),
+        _ => output::json(answer),
     }
 }
 
