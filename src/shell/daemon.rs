@@ -168,14 +168,11 @@ async fn open_tun(config: &Config, keypair: &Keypair, netlink: &Netlink) -> Resu
         }
         TunName::Named(name) => name.to_string(),
     };
-    let params = TunParams { name, fd: config.tun.fd, mtu: config.tun.mtu, address: address.ip() };
+    let subnet = Subnet::of(&keypair.public());
+    let params = TunParams { name, fd: config.tun.fd, mtu: config.tun.mtu, address: address.ip(), subnet: subnet.ip() };
     let (tun, name, added) =
         linux::open(&params, netlink).await.map_err(|error: TunError| DaemonError::Tun(error.to_string()))?;
-    tracing::info!(
-        "{name} is up: {address}, routed prefix {}, public key {}",
-        Subnet::of(&keypair.public()),
-        keypair.public()
-    );
+    tracing::info!("{name} is up: {address}, routed prefix {subnet}, public key {}", keypair.public());
     Ok(HostSide { tun: Tun::Kernel(tun), name, added })
 }
 
