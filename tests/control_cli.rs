@@ -584,7 +584,7 @@ impl Fake {
 
     /// Answers each request with the next of these lines, whatever connection it comes on, and closes after the last.
     fn answering(lines: &[String]) -> Self {
-        let mut lines = lines.to_owned().into_iter();
+        let mut lines = lines.into_iter();
         Self::start(move |mut stream, requests| {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             while let Some(request) = read_request(&mut reader) {
