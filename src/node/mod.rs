@@ -11,6 +11,7 @@
 //! [`Node::handle_timeout`] when that time has come. Nothing here blocks, reads a clock or fails on input: what cannot be handled is
 //! counted by [`DropReason`].
 
+pub mod fuzz_body;
 mod inbound;
 mod outbound;
 pub mod outbox;

@@ -13,8 +13,9 @@ use crate::wire::frame;
 use crate::wire::tree::{Announcement, Root};
 
 impl Router {
-    /// Takes the payload of an announcement frame: cheap checks, then the signatures that we have not seen before, if the
-    /// peer's allowance covers them. Otherwise the announcement waits for the next tick; a later one takes its place.
+    /// Takes the payload of an announcement frame: cheap checks, then the signatures that we have not seen before, if
+    /// the peer's allowance covers them. Otherwise the announcement waits for the next tick; a later one takes its
+    /// place.
     pub(super) fn handle_announcement(
         &mut self,
         from: Port,

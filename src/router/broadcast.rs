@@ -1,4 +1,5 @@
-//! Wakeup broadcasts: a node tells those near it that it is there, so that they can try it again at once (specification §8).
+//! Wakeup broadcasts: a node tells those near it that it is there, so that they can try it again at once (specification
+//! §8).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -19,8 +20,8 @@ const HOP_LIMIT: u8 = 5;
 /// A broadcast goes to all peers if it may still go this many hops further, otherwise along the tree only: two hops to
 /// everybody, then up to three to parents and children.
 const FLOOD_FROM: u8 = 4;
-/// Nodes whose last broadcast is remembered. Five hops reach a few thousand nodes in a dense network; in memory these are
-/// about 2 MiB. A forgotten node's broadcast is merely passed on once more.
+/// Nodes whose last broadcast is remembered. Five hops reach a few thousand nodes in a dense network; in memory these
+/// are about 2 MiB. A forgotten node's broadcast is merely passed on once more.
 const REMEMBERED: usize = 16_384;
 
 /// A node's last accepted broadcast.
@@ -63,41 +64,48 @@ impl Router {
         frame: &BroadcastFrame<'_>,
         now: Instant,
     ) -> Result<(), PeerMisbehaved> {
+        match self.check_broadcast(from, frame, now)? {
+            Err(reason) => self.drops.count(reason),
+            Ok(broadcast) => {
+                self.broadcasts.remember(frame.source, from, broadcast.sequence, now);
+                self.events.awake(frame.source);
+                self.pass_on(from, frame);
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that can be wrong with a broadcast, the costly check last: one that is of no use is dropped whatever
+    /// its signature, where the reference would close the peering for a wrong one.
+    fn check_broadcast(
+        &mut self,
+        from: Port,
+        frame: &BroadcastFrame<'_>,
+        now: Instant,
+    ) -> Result<Result<WakeupBroadcast, DropReason>, PeerMisbehaved> {
         let source = frame.source;
         let broadcast = match WakeupBroadcast::parse(frame.payload) {
             Ok(broadcast) => broadcast,
             Err(too_short @ DecodeError::BelowMinimum { .. }) => return Err(too_short.into()),
             // The reference reads integers loosely and passes such a broadcast on, so the peer may be innocent.
-            Err(_) => return Ok(self.drops.count(DropReason::MalformedFrame)),
+            Err(_) => return Ok(Err(DropReason::MalformedFrame)),
         };
-        if let Some(reason) = self.reason_to_ignore(source, &broadcast, now) {
-            return Ok(self.drops.count(reason));
-        }
-        let Some(peer) = self.peers.get_mut(from) else { return Ok(()) };
-        if !peer.snake_checks.take(1, &mut self.snake_pool, now) {
-            return Ok(self.drops.count(DropReason::CheckBudget));
-        }
-        if !broadcast.verify(&source) {
-            return Err(PeerMisbehaved::BadSignature);
-        }
-        self.broadcasts.remember(source, from, broadcast.sequence, now);
-        self.events.awake(source);
-        self.pass_on(from, frame);
-        Ok(())
-    }
-
-    /// The cheap checks. They come before the signature's, so a broadcast that is of no use is dropped whatever its
-    /// signature, where the reference would close the peering for a wrong one.
-    fn reason_to_ignore(&self, source: PublicKey, broadcast: &WakeupBroadcast, now: Instant) -> Option<DropReason> {
         if source == self.own {
-            return Some(DropReason::OwnReturned);
+            return Ok(Err(DropReason::OwnReturned));
         }
         if broadcast.root.key != self.tree.root.key {
-            return Some(DropReason::OtherRoot);
+            return Ok(Err(DropReason::OtherRoot));
         }
-        let seen = self.broadcasts.seen.get(&source)?;
-        let is_too_soon = !seen.at.has_passed(self.config.timings.broadcast_gap, now);
-        (is_too_soon || broadcast.sequence <= seen.sequence).then_some(DropReason::Stale)
+        let gap = self.config.timings.broadcast_gap;
+        let is_stale = |seen: &Seen| !seen.at.has_passed(gap, now) || broadcast.sequence <= seen.sequence;
+        if self.broadcasts.seen.get(&source).is_some_and(is_stale) {
+            return Ok(Err(DropReason::Stale));
+        }
+        let Some(peer) = self.peers.get_mut(from) else { return Ok(Err(DropReason::PeeringClosed)) };
+        if !peer.snake_checks.take(1, &mut self.snake_pool, now) {
+            return Ok(Err(DropReason::CheckBudget));
+        }
+        if broadcast.verify(&source) { Ok(Ok(broadcast)) } else { Err(PeerMisbehaved::BadSignature) }
     }
 
     fn pass_on(&mut self, from: Port, frame: &BroadcastFrame<'_>) {
@@ -149,8 +157,8 @@ fn own_broadcast(source: PublicKey, payload: &[u8]) -> BroadcastFrame<'_> {
     BroadcastFrame { version: 0, extra: 0, hop_limit: HOP_LIMIT, source, payload }
 }
 
-/// Among the peerings that are wanted one for each key: of parallel ones the later if it is of a faster kind or announced
-/// earlier than the one before it (the reference's rule, to the letter).
+/// Among the peerings that are wanted one for each key: of parallel ones the later if it is of a faster kind or
+/// announced earlier than the one before it (the reference's rule, to the letter).
 fn one_per_key(peers: &Peers, is_wanted: impl Fn(Port, &Peer) -> bool) -> Vec<Port> {
     let order = |peer: &Peer| peer.heard.as_ref().map_or(0, |heard| heard.order);
     let mut chosen: BTreeMap<PublicKey, (Port, &Peer)> = BTreeMap::new();

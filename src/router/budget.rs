@@ -1,23 +1,24 @@
 //! How many signatures peers may make us check.
 //!
-//! Checks are the one expensive thing that a frame of a few bytes can ask of us, so they are limited twice: per peering, so
-//! that one peer cannot spend what others need, and for all of them together, so that many hostile peerings cannot occupy the
-//! core. When the common pool is empty, each peering still has a small allowance of its own: hostile peerings slow others
-//! down, but do not cut them off.
+//! Checks are the one expensive thing that a frame of a few bytes can ask of us, so they are limited twice: per
+//! peering, so that one peer cannot spend what others need, and for all of them together, so that many hostile peerings
+//! cannot occupy the core. When the common pool is empty, each peering still has a small allowance of its own: hostile
+//! peerings slow others down, but do not cut them off.
 
 use crate::bounded::TokenBucket;
 use crate::time::Instant;
 
-/// Checks per second for all peerings together. In a network of 10,000 nodes the busiest relay passes all bootstraps: 2,000
-/// a second. Twice that is about a quarter of a core (58 µs each where it was measured).
+/// Checks per second for all peerings together. In a network of 10,000 nodes the busiest relay passes all bootstraps:
+/// 2,000 a second. Twice that is about a quarter of a core (58 µs each where it was measured).
 const POOL_RATE: u32 = 4_000;
 /// After a change of the root, every node bootstraps at once; this much can be saved up for it.
 const POOL_BURST: u32 = 12_000;
-/// A single peering may carry half of the bootstraps of such a network, and it takes several hostile ones to empty the pool.
+/// A single peering may carry half of the bootstraps of such a network, and it takes several hostile ones to empty the
+/// pool.
 const PEERING_RATE: u32 = POOL_RATE / 4;
 const PEERING_BURST: u32 = POOL_BURST / 4;
-/// What is left to a peering when the pool is empty: bootstraps of 100 nodes. With 253 hostile peerings that adds up to 5,060
-/// checks a second, so that all of them together cannot occupy a core.
+/// What is left to a peering when the pool is empty: bootstraps of 100 nodes. With 253 hostile peerings that adds up to
+/// 5,060 checks a second, so that all of them together cannot occupy a core.
 const RESERVE_RATE: u32 = 20;
 /// Enough for the longest announcement (674 signatures).
 const RESERVE_BURST: u32 = 700;

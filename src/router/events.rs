@@ -6,7 +6,8 @@ use super::{PeerMisbehaved, Port, RouterEvent};
 use crate::keys::PublicKey;
 use crate::wire::tree::Root;
 
-/// Most reports of wakeup broadcasts that wait. The caller fetches events after every input, and one input makes one report.
+/// Most reports of wakeup broadcasts that wait. The caller fetches events after every input, and one input makes one
+/// report.
 const AWAKE: usize = 64;
 
 /// Events that wait to be fetched.

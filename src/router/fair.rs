@@ -1,7 +1,8 @@
 //! A table by key that many peerings fill and none can take over.
 //!
-//! When it is full, the peering with the most entries loses its oldest. So a peering that floods the table displaces its own
-//! entries and nobody else's, and one that stays below an equal share never loses any. Walking is in the order of keys.
+//! When it is full, the peering with the most entries loses its oldest. So a peering that floods the table displaces
+//! its own entries and nobody else's, and one that stays below an equal share never loses any. Walking is in the order
+//! of keys.
 
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
@@ -77,8 +78,8 @@ impl<V> FairTable<V> {
         self.entries.iter().map(|(key, entry)| (key, &entry.value))
     }
 
-    /// Removes entries that `expired` says so of, oldest first. Entries expire in the order of their age, so this touches
-    /// nothing but what it removes.
+    /// Removes entries that `expired` says so of, oldest first. Entries expire in the order of their age, so this
+    /// touches nothing but what it removes.
     pub(super) fn expire(&mut self, expired: impl Fn(&V) -> bool) {
         for owner in 0..=u8::MAX {
             while let Some(key) = self.oldest_of(owner) {

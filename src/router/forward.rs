@@ -27,9 +27,9 @@ enum Step {
 }
 
 impl Router {
-    /// Decides about one traffic frame that came from peering `from` and rewrites it in place for its next hop: the watermark
-    /// or the coordinates if it goes by key, the hop limit if that is configured. No allocation, no copy of the payload.
-    /// Drops are **not** counted here: the verdict names the reason and the caller counts it.
+    /// Decides about one traffic frame that came from peering `from` and rewrites it in place for its next hop: the
+    /// watermark or the coordinates if it goes by key, the hop limit if that is configured. No allocation, no copy of
+    /// the payload. Drops are **not** counted here: the verdict names the reason and the caller counts it.
     ///
     /// # Errors
     /// [`PeerMisbehaved::Malformed`] if the frame cannot be decoded: close the peering.
@@ -65,12 +65,12 @@ impl Router {
         Ok(Verdict::Forward(port))
     }
 
-    /// Makes `payload` a traffic frame to the node `to`: the header goes into its headroom, for the first hop. With `coords`
-    /// it goes by coordinates if a peer is nearer to them than we are, otherwise by key.
+    /// Makes `payload` a traffic frame to the node `to`: the header goes into its headroom, for the first hop. With
+    /// `coords` it goes by coordinates if a peer is nearer to them than we are, otherwise by key.
     ///
-    /// [`Verdict::Deliver`] means that we are `to` ourselves; the packet is then left without a header. If we are only the
-    /// closest node to a key that nobody owns, it is dropped: there is nobody else to give it to. A dropped packet may
-    /// or may not have got its header. Drops are not counted here.
+    /// [`Verdict::Deliver`] means that we are `to` ourselves; the packet is then left without a header. If we are only
+    /// the closest node to a key that nobody owns, it is dropped: there is nobody else to give it to. A dropped packet
+    /// may or may not have got its header. Drops are not counted here.
     pub fn originate(
         &mut self,
         to: &PublicKey,
@@ -108,7 +108,8 @@ impl Router {
         }
     }
 
-    /// The next station of a frame for `key`, which is not ours. `distance` is the distance to its coordinates, if it has any.
+    /// The next station of a frame for `key`, which is not ours. `distance` is the distance to its coordinates, if it
+    /// has any.
     fn step(
         &self,
         from: Port,
@@ -119,7 +120,8 @@ impl Router {
     ) -> Result<Step, DropReason> {
         let by_coordinates = distance
             .and_then(|distance| next_hop::by_coordinates(distance, &self.tree.coords, &self.tree.neighbours, from));
-        // Our coordinates with a stranger's key are stale, or a lie (pitfall 15): the key shows where the frame belongs.
+        // Our coordinates with a stranger's key are stale, or a lie (pitfall 15): the key shows where the frame
+        // belongs.
         if let Some(NextHop::Port(port)) = by_coordinates {
             return Ok(Step::ByCoordinates(port));
         }

@@ -1,15 +1,18 @@
 //! The Pinecone router: a place in the spanning tree and in the snake, and from these the next hop of every frame.
 //!
-//! A state machine without side effects. Protocol frames ([`Router::handle_protocol_frame`]), peerings that come and go, and
-//! time ([`Router::handle_timeout`]) change the routing state; traffic frames ([`Router::forward`], [`Router::originate`])
-//! only read it. After each call that takes `now`, the caller fetches what there is to send and to know.
+//! A state machine without side effects. Protocol frames ([`Router::handle_protocol_frame`]), peerings that come and
+//! go, and time ([`Router::handle_timeout`]) change the routing state; traffic frames ([`Router::forward`],
+//! [`Router::originate`]) only read it. After each call that takes `now`, the caller fetches what there is to send and
+//! to know.
 //!
+//! - `api`: what goes in and comes out;
 //! - `peers`: the peerings and what they announced; `tree`, `announce`: the spanning tree;
 //! - `snake`: routes that bootstraps left; `broadcast`: wakeup broadcasts;
 //! - `next_hop`, `forward`: from state to verdict;
 //! - `fair`, `budget`, `outgoing`, `events`, `timers`: what keeps it bounded, and in time.
 
 mod announce;
+mod api;
 mod broadcast;
 mod budget;
 mod events;
@@ -29,6 +32,7 @@ mod vectors;
 
 use std::sync::Arc;
 
+pub use self::api::{Delivery, PeerKind, PeerMisbehaved, Port, RouterConfig, RouterEvent, Verdict};
 pub use self::peers::PortsExhausted;
 pub use self::timers::{RouterTimer, Timings};
 
@@ -45,112 +49,9 @@ use crate::buf::PacketBuf;
 use crate::drops::{DropCounters, DropReason};
 use crate::keys::{Keypair, PublicKey};
 use crate::time::{Instant, UnixClock};
-use crate::wire::DecodeError;
 use crate::wire::coords::Coords;
 use crate::wire::frame::Frame;
-use crate::wire::tree::{AnnouncementError, Root};
-
-/// The number of a peering at our node: 1 to 253; 0 is the node itself.
-pub type Port = u8;
-
-/// What carries a peering; faster kinds win ties. Order and numbers are the reference's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PeerKind {
-    /// In the same process.
-    Pipe = 0,
-    /// Found by LAN discovery.
-    Lan = 1,
-    /// Apple's peer-to-peer link.
-    Bonjour = 2,
-    /// Configured, or accepted from anywhere.
-    Remote = 3,
-    /// Bluetooth.
-    Bluetooth = 4,
-}
-
-/// What a router is told at its start.
-#[derive(Clone, Debug)]
-pub struct RouterConfig {
-    /// Our own sequence as root at the start. It has to be above that of any earlier run, or nodes that still have an old
-    /// announcement will take ours for a replay (pitfall 10): the daemon uses Unix milliseconds.
-    pub initial_sequence: u64,
-    /// Whether traffic frames are dropped when their hop limit is used up. Off in the reference: its nodes send frames with a
-    /// hop limit of 10 and carry them any number of hops.
-    pub hop_limiting: bool,
-    /// Most entries in the snake's routing table; 144 bytes each.
-    pub max_routes: usize,
-    /// Intervals and lifetimes.
-    pub timings: Timings,
-}
-
-impl Default for RouterConfig {
-    /// The reference's intervals and hop limits; 65,536 routes, which is 9 MiB and a network of about a million nodes.
-    fn default() -> Self {
-        Self { initial_sequence: 1, hop_limiting: false, max_routes: 65_536, timings: Timings::reference() }
-    }
-}
-
-/// What to do with a traffic frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Send it to this port; it has been rewritten for that.
-    Forward(Port),
-    /// It ends here.
-    Deliver(Delivery),
-    /// Let it go, for this reason. The caller counts it.
-    Drop(DropReason),
-}
-
-/// A traffic frame that ended at our node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// Who claims to have sent it.
-    pub source_key: PublicKey,
-    /// Whom it was for. Not ours if we are merely the closest node that the frame could find.
-    pub destination_key: PublicKey,
-    /// Where the source claims to be; empty if it says nothing. Anybody on the way can have written it.
-    pub source: Coords,
-    /// Where in the frame the payload starts, in bytes.
-    pub payload_at: usize,
-}
-
-/// How a peer broke the protocol. Its peering has to be closed, then removed with [`Router::remove_peer`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PeerMisbehaved {
-    /// A frame, or a broadcast in it, is not what it has to be.
-    #[error("the peer sent a malformed frame: {0}")]
-    Malformed(#[from] DecodeError),
-    /// An announcement is not what it has to be.
-    #[error("the peer sent {0}")]
-    Announcement(#[from] AnnouncementError),
-    /// The last signer of an announcement is not the peer.
-    #[error("the peer sent another node's announcement as its own")]
-    ForeignAnnouncement,
-    /// An announcement is older than the one before it.
-    #[error("the peer sent an announcement that is older than its last one")]
-    ReplayedAnnouncement,
-    /// A signature in an announcement or broadcast is wrong. Honest peers check before they pass something on.
-    #[error("the peer sent a wrong signature")]
-    BadSignature,
-}
-
-/// What the caller may want to act on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RouterEvent {
-    /// We follow another root key. Coordinates learnt in the old tree mean nothing in this one.
-    RootChanged(Root),
-    /// Our own coordinates changed.
-    CoordinatesChanged,
-    /// A node not far from here says that it is awake: what waits for it may be tried again.
-    WakeupBroadcast(PublicKey),
-    /// A peer turned out to have broken the protocol, in an announcement that could not be checked when it came.
-    PeerMisbehaved {
-        /// Which peering.
-        port: Port,
-        /// What it did.
-        why: PeerMisbehaved,
-    },
-}
+use crate::wire::tree::Root;
 
 /// The router of one node.
 #[derive(Debug)]
@@ -293,9 +194,9 @@ impl Router {
         }
     }
 
-    /// The next protocol frame to send, to whichever port. For callers that take all frames at once; one that can wait for a
-    /// slow peer should use [`Router::poll_ready_port`] and [`Router::poll_transmit_to`] instead, because a frame that
-    /// stays here can still be superseded.
+    /// The next protocol frame to send, to whichever port. For callers that take all frames at once; one that can wait
+    /// for a slow peer should use [`Router::poll_ready_port`] and [`Router::poll_transmit_to`] instead, because a frame
+    /// that stays here can still be superseded.
     #[must_use]
     pub fn poll_transmit(&mut self) -> Option<(Port, PacketBuf)> {
         while let Some(port) = self.outgoing.first_waiting() {
@@ -306,7 +207,8 @@ impl Router {
         None
     }
 
-    /// The next protocol frame for `port`. Announcements are made when they are fetched, so a slow peer gets the latest.
+    /// The next protocol frame for `port`. Announcements are made when they are fetched, so a slow peer gets the
+    /// latest.
     #[must_use]
     pub fn poll_transmit_to(&mut self, port: Port) -> Option<PacketBuf> {
         while let Some(next) = self.outgoing.pop(port) {

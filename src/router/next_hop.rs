@@ -2,8 +2,8 @@
 //!
 //! Both are look-ups in small structures that are kept up to date when routing state changes, so that a frame costs
 //! O(peers) by coordinates and O(log n) by key, allocates nothing and never walks a table. The rules are those of the
-//! specification, §5 and §6.5; where the reference picks at random (pitfalls 12, 14), the faster kind of link wins, then the
-//! peer that announced earlier.
+//! specification, §5 and §6.5; where the reference picks at random (pitfalls 12, 14), the faster kind of link wins,
+//! then the peer that announced earlier.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -24,9 +24,9 @@ pub(super) enum NextHop {
     Port(Port),
 }
 
-/// The next hop towards coordinates that are not empty: [`NextHop::Local`] for our own, otherwise the neighbour that is nearest
-/// to them and nearer than we are. `distance` is the distance in the tree to the destination; `neighbours` are the peers on
-/// our root, the preferred first, with their coordinates; `from` is where the frame came from.
+/// The next hop towards coordinates that are not empty: [`NextHop::Local`] for our own, otherwise the neighbour that is
+/// nearest to them and nearer than we are. `distance` is the distance in the tree to the destination; `neighbours` are
+/// the peers on our root, the preferred first, with their coordinates; `from` is where the frame came from.
 pub(super) fn by_coordinates(
     distance: impl Fn(&Coords) -> usize,
     own: &Coords,
@@ -48,9 +48,9 @@ pub(super) fn by_coordinates(
     next
 }
 
-/// How a peering ranks among those that lead to a key; the lowest is the best. Packed into one number because there is one
-/// for every signer of every peer's announcement: from the top, whether the key is the peer's ancestor rather than the peer,
-/// its kind, its place in the order of announcements, and its port.
+/// How a peering ranks among those that lead to a key; the lowest is the best. Packed into one number because there is
+/// one for every signer of every peer's announcement: from the top, whether the key is the peer's ancestor rather than
+/// the peer, its kind, its place in the order of announcements, and its port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank(u64);
 
@@ -149,11 +149,11 @@ pub(super) struct SnakeQuery {
     pub(super) watermark: Watermark,
 }
 
-/// The next hop along the snake and the watermark that the frame is to have from here on. The caller still has to drop the
-/// frame if it would go back to where it came from or if its watermark got worse.
+/// The next hop along the snake and the watermark that the frame is to have from here on. The caller still has to drop
+/// the frame if it would go back to where it came from or if its watermark got worse.
 ///
-/// In words: the best key is the destination itself, if anybody on the way to it is known; otherwise the lowest known key
-/// above it. A node that knows none above a destination higher than itself sends the frame up to the root.
+/// In words: the best key is the destination itself, if anybody on the way to it is known; otherwise the lowest known
+/// key above it. A node that knows none above a destination higher than itself sends the frame up to the root.
 pub(super) fn by_key(view: &SnakeView<'_>, query: &SnakeQuery) -> (Option<NextHop>, Watermark) {
     let SnakeQuery { destination, bootstrap, watermark } = *query;
     if !bootstrap && destination == view.own {

@@ -1,16 +1,16 @@
 //! Protocol frames on their way out, bounded per port.
 //!
 //! An announcement is not queued but *owed*: it is made when it is fetched, so a storm towards a slow peer leaves one
-//! announcement, the latest. Other frames wait in order; when there are too many the oldest goes, because its sender repeats
-//! it every few seconds anyway and the later ones are more recent.
+//! announcement, the latest. Other frames wait in order; when there are too many the oldest goes, because its sender
+//! repeats it every few seconds anyway and the later ones are more recent.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Port;
 use crate::buf::PacketBuf;
 
-/// Most frames that wait per port. Bootstraps and broadcasts are small, but each occupies a buffer of 2 KiB, so this is half a
-/// megabyte; it is also the bootstraps of 1,000 nodes over one second.
+/// Most frames that wait per port. Bootstraps and broadcasts are small, but each occupies a buffer of 2 KiB, so this is
+/// half a megabyte; it is also the bootstraps of 1,000 nodes over one second.
 const DEPTH: usize = 256;
 
 /// Something to send to a port.

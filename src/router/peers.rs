@@ -1,7 +1,7 @@
 //! The peerings that are up: a port number and one record each.
 //!
-//! State belongs to a peering, never to a key: two peerings with one node are normal (pitfall 4), and nothing says that they
-//! tell the same story.
+//! State belongs to a peering, never to a key: two peerings with one node are normal (pitfall 4), and nothing says that
+//! they tell the same story.
 
 use super::budget::Allowance;
 use super::next_hop::Rank;
@@ -133,8 +133,8 @@ impl Peers {
         self.iter().map(|(port, _)| port)
     }
 
-    /// How many leading entries of `announcement` were verified already, as part of any peer's announcement. Peers share
-    /// ancestors, so after a root's refresh most of each announcement is known from the first one that came.
+    /// How many leading entries of `announcement` were verified already, as part of any peer's announcement. Peers
+    /// share ancestors, so after a root's refresh most of each announcement is known from the first one that came.
     pub(super) fn verified_hops(&self, announcement: &Announcement) -> usize {
         self.iter().map(|(_, peer)| peer.verified_hops(announcement)).max().unwrap_or(0)
     }
@@ -182,5 +182,11 @@ mod tests {
         assert_eq!(verified(&[1, 2, 7, 4], 9), 3, "the last known entry has another port, which it does not sign");
         assert_eq!(verified(&[1, 8, 3], 9), 2, "the third signature covers the second port");
         assert_eq!(verified(&[1, 2, 3], 10), 0, "all signatures cover the root's sequence");
+        let mut forged = chain(&[1, 2, 3], 9);
+        forged.hops[1].port = 8;
+        assert_eq!(peers.verified_hops(&forged), 2, "a known signature over something else proves nothing");
+        let mut forged = chain(&[1, 2, 3], 9);
+        forged.root.sequence = 10;
+        assert_eq!(peers.verified_hops(&forged), 0);
     }
 }

@@ -80,7 +80,8 @@ impl Snake {
         }
     }
 
-    /// Step 4 of §6.2: the highest key below ours is our descending neighbour. Says whether it is another one than before.
+    /// Step 4 of §6.2: the highest key below ours is our descending neighbour. Says whether it is another one than
+    /// before.
     fn note_descending(&mut self, own: PublicKey, key: PublicKey, route: Route, now: Instant) -> bool {
         let before = self.descending.filter(|(_, known)| known.is_live(now));
         if key < own && before.is_none_or(|(known, _)| known <= key) {
@@ -137,7 +138,8 @@ impl Router {
         }
     }
 
-    /// Everything that can be wrong with a bootstrap, the costly check last. None of it is the peer's fault for certain.
+    /// Everything that can be wrong with a bootstrap, the costly check last. None of it is the peer's fault for
+    /// certain.
     fn check_bootstrap(
         &mut self,
         from: Port,

@@ -1,7 +1,7 @@
 //! The spanning tree: what an announcement makes us do, and which peer becomes our parent.
 //!
-//! The decisions ([`decide`], [`is_better`], [`select`]) are pure functions over a few facts, tables of the specification
-//! (§4.3, §4.4). [`Tree`] is our own position; [`super::announce`] carries decisions out.
+//! The decisions ([`decide`], [`is_better`], [`select`]) are pure functions over a few facts, tables of the
+//! specification (§4.3, §4.4). [`Tree`] is our own position; [`super::announce`] carries decisions out.
 
 use std::cmp::Ordering;
 

@@ -304,3 +304,25 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::keys::Keys;
+    use crate::session::payload::MAX_PORTS;
+
+    /// What aws-lc allocates for one key of either cipher: `EVP_AEAD_CTX`, 584 bytes, and its allocator's prefix.
+    const AEAD_CONTEXT: usize = 584 + 16;
+
+    #[test]
+    fn a_session_takes_less_than_8_kib_whatever_the_other_side_does() {
+        let keys = 3 * (size_of::<Keys>() + 2 * AEAD_CONTEXT);
+        let handshakes = size_of::<Handshake>() + size_of::<Answered>();
+        // The other side's place, once believed and once in an initiation whose keys are not confirmed.
+        let places = 2 * MAX_PORTS * size_of::<u64>();
+        // Four indexes at most, in a vector that may have grown to twice that.
+        let lists = MAX_PINGS * size_of::<Ping>() + size_of::<[u32; 8]>();
+        let all = size_of::<Session>() + keys + handshakes + places + lists;
+        assert!(all <= 8 * 1024, "{all} bytes");
+    }
+}

@@ -158,6 +158,8 @@ pub(super) struct KeySlots {
     previous: Option<Box<Keys>>,
     current: Option<Box<Keys>>,
     next: Option<Box<Keys>>,
+    /// Whether the next keys only open, because ours crossed and prevailed.
+    next_yields: bool,
 }
 
 impl KeySlots {
@@ -172,8 +174,8 @@ impl KeySlots {
 
     /// The keys that the other side addresses by this index.
     pub(super) fn find(&mut self, local: u32) -> Option<(Role, &mut Keys)> {
-        let slots =
-            [(Role::Current, &mut self.current), (Role::Next, &mut self.next), (Role::Previous, &mut self.previous)];
+        let next = if self.next_yields { Role::Previous } else { Role::Next };
+        let slots = [(Role::Current, &mut self.current), (next, &mut self.next), (Role::Previous, &mut self.previous)];
         slots
             .into_iter()
             .filter_map(|(role, keys)| keys.as_deref_mut().map(|keys| (role, keys)))
@@ -188,25 +190,22 @@ impl KeySlots {
     /// Takes the keys of an initiation of ours that was answered.
     ///
     /// If the other side's initiation crossed ours, there are keys in *next*. `ours_prevail` must be true on exactly one of
-    /// the two sides: there they become *previous*, so that both end up sealing with the same keys.
+    /// the two sides: there they will not become current, so that both sides end up sealing with the same keys.
     pub(super) fn install_initiated(&mut self, keys: Keys, ours_prevail: bool) {
-        let replaced = self.current.replace(Box::new(keys));
-        if ours_prevail && self.next.is_some() {
-            self.previous = self.next.take();
-        } else if replaced.is_some() {
-            self.previous = replaced;
-        }
+        self.previous = self.current.replace(Box::new(keys)).or(self.previous.take());
+        self.next_yields = ours_prevail;
     }
 
     /// Takes the keys of an initiation that we answered.
     pub(super) fn install_answered(&mut self, keys: Keys) {
         self.next = Some(Box::new(keys));
+        self.next_yields = false;
     }
 
     /// Something authentic came under *next*.
     pub(super) fn confirm_next(&mut self) {
         if let Some(keys) = self.next.take() {
-            self.previous = self.current.replace(keys);
+            self.previous = self.current.replace(keys).or(self.previous.take());
         }
     }
 
@@ -338,13 +337,20 @@ mod tests {
     #[test]
     fn of_crossed_initiations_those_of_one_side_prevail_on_both() {
         let (mut winner, mut loser) = (KeySlots::default(), KeySlots::default());
+        for slots in [&mut winner, &mut loser] {
+            slots.install_answered(numbered(9));
+            slots.confirm_next();
+        }
         winner.install_answered(numbered(1));
         winner.install_initiated(numbered(2), true);
-        assert_eq!(locals(&winner), [Some(1), Some(2), None]);
+        assert_eq!(locals(&winner), [Some(9), Some(2), Some(1)]);
+        assert_eq!(winner.find(1).map(|(role, _)| role), Some(Role::Previous), "opened, but no reason to change");
         loser.install_answered(numbered(2));
         loser.install_initiated(numbered(1), false);
-        assert_eq!(locals(&loser), [None, Some(1), Some(2)]);
+        assert_eq!(loser.find(2).map(|(role, _)| role), Some(Role::Next));
         loser.confirm_next();
         assert_eq!(locals(&loser), [Some(1), Some(2), None]);
+        winner.install_answered(numbered(3));
+        assert_eq!(winner.find(3).map(|(role, _)| role), Some(Role::Next));
     }
 }

@@ -8,6 +8,7 @@
 //! | file | |
 //! |---|---|
 //! | `entry` | one session: packets and control messages |
+//! | `intake` | which session a message is for, and what it may cost until that is known |
 //! | `exchange` | how it agrees on keys; resets and cookies |
 //! | `timers` | what it does without being asked |
 //! | `table` | all of them, bounded; who goes when there are too many |
@@ -30,6 +31,7 @@ mod place;
 mod shared;
 pub mod status;
 mod exchange;
+mod intake;
 mod entry;
 mod table;
 pub mod fuzz_body;
@@ -39,11 +41,12 @@ mod handshake_tests;
 use std::sync::Arc;
 
 pub use timers::SessionTimer;
+use zeroize::Zeroize;
 
 use self::entry::Session;
-use self::gate::{Admission, Gate};
-use self::handshake::{Identity, Peer, Received};
-use self::payload::{Offer, Place};
+use self::gate::Gate;
+use self::handshake::{Identity, Peer};
+use self::payload::Place;
 use self::shared::{Indexes, Out, OwnPlace, Shared, Slot, Stamps};
 use self::status::SessionStatus;
 use self::table::Table;
@@ -56,7 +59,7 @@ use crate::rng::Rng;
 use crate::time::{Duration, Instant, UnixClock};
 use crate::wire::coords::Coords;
 use crate::wire::frame::MAX_FRAME_LEN;
-use crate::wire::session::{self as wire, CookieMessage, DATA_OVERHEAD, DataHeader, HandshakeMessage, Message};
+use crate::wire::session::DATA_OVERHEAD;
 
 /// Sessions whose deadlines are looked at in one call: bounds what one call does and sends.
 const DEADLINES_PER_CALL: usize = 64;
@@ -106,6 +109,7 @@ pub enum Opened {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
     /// Packets can be sealed: for the first time, or again after an interruption (of which nothing was told).
+    /// [`Sessions::coordinates`] may say something else than before.
     Up(PublicKey),
     /// The session ended, or the attempt at one was given up.
     Down(PublicKey),
@@ -131,12 +135,15 @@ pub struct Sessions {
 
 impl Sessions {
     /// No sessions yet. `rng` makes ephemeral keys: it has to be seeded with real randomness where secrecy matters.
-    pub fn new(config: SessionConfig, keypair: Arc<Keypair>, rng: Rng, clock: UnixClock, now: Instant) -> Self {
+    pub fn new(mut config: SessionConfig, keypair: Arc<Keypair>, rng: Rng, clock: UnixClock, now: Instant) -> Self {
+        let identity = Identity::new(&keypair, &config.psk);
+        // The identity's copy is overwritten when dropped.
+        config.psk.zeroize();
         Self {
             gate: Gate::new(keypair.public(), now),
             table: Table::new(config.max_sessions),
             shared: Shared {
-                identity: Identity::new(&keypair, &config.psk),
+                identity,
                 config,
                 rng,
                 stamps: Stamps::new(clock),
@@ -173,19 +180,7 @@ impl Sessions {
         if *from == self.shared.identity.key {
             return Err(DropReason::OwnReturned);
         }
-        match wire::parse(&message).map_err(|_| DropReason::MalformedMessage)? {
-            Message::Data(header) => self.open_data(from, &header, message, now),
-            Message::Init(init) => self.open_initiation(from, &init, now).map(|()| Opened::Nothing),
-            Message::Response(receiver, response) => {
-                self.open_response(from, receiver, &response, now).map(|()| Opened::Nothing)
-            }
-            Message::Cookie(cookie) => self.open_cookie(from, &cookie, now).map(|()| Opened::Nothing),
-            Message::Reset(header) => {
-                let slot = self.table.find(from).ok_or(DropReason::UnknownSession)?;
-                let handled = self.with(slot, now, |session, shared| session.handle_reset(shared, &header, now));
-                handled.map(|()| Opened::Nothing)
-            }
-        }
+        self.dispatch(from, message, now)
     }
 
     /// Starts a handshake with `to` if there is no session that works. Its end is an [`SessionEvent::Up`] or
@@ -316,92 +311,6 @@ impl Sessions {
         // A key of low order: nobody can prove to own it.
         self.table.remove(slot);
         Err(DropReason::NoRouteToKey)
-    }
-
-    fn open_data(
-        &mut self,
-        from: &PublicKey,
-        header: &DataHeader,
-        message: PacketBuf,
-        now: Instant,
-    ) -> Result<Opened, DropReason> {
-        let slot = self.shared.indexes.find(header.receiver);
-        let session = slot.and_then(|slot| self.table.get_mut(slot).map(|session| (slot, session)));
-        let opened = match session {
-            Some((slot, session)) if session.peer.key == *from => {
-                let opened = session.open(&mut self.shared, header, message, now);
-                self.settle(slot, now);
-                opened
-            }
-            _ => Err(DropReason::UnknownSession),
-        };
-        if matches!(opened, Err(DropReason::UnknownSession)) && self.gate.admit_reset(from, now) {
-            self.shared.out.send(from, header.reset());
-        }
-        opened
-    }
-
-    fn open_initiation(
-        &mut self,
-        from: &PublicKey,
-        message: &HandshakeMessage<'_>,
-        now: Instant,
-    ) -> Result<(), DropReason> {
-        if !self.gate.mac1_is_right(message) {
-            return Err(DropReason::Forged);
-        }
-        match self.gate.admit(from, message, &mut self.shared.rng, now) {
-            Admission::Enter => {}
-            Admission::Challenge => {
-                let answer = self.gate.challenge(from, message, &mut self.shared.rng, now);
-                self.shared.out.messages.extend(answer.map(|answer| (*from, answer)));
-                return Err(DropReason::RateLimited);
-            }
-            Admission::Refuse => return Err(DropReason::RateLimited),
-        }
-        let known = self.session(from).map(|session| session.peer);
-        let peer = known.or_else(|| Peer::new(*from)).ok_or(DropReason::Forged)?;
-        let read = Received::read(&self.shared.identity, &peer, message.noise);
-        let (received, offer) = read.map_err(|_| DropReason::Forged)?;
-        let offer = Offer::parse(&offer).map_err(|_| DropReason::MalformedMessage)?;
-        let slot = self.find_or_answer(peer, now)?;
-        self.with(slot, now, |session, shared| session.handle_initiation(shared, message.sender, received, offer, now))
-    }
-
-    /// The session with `peer`, or one that answers its initiation.
-    fn find_or_answer(&mut self, peer: Peer, now: Instant) -> Result<Slot, DropReason> {
-        if let Some(slot) = self.table.find(&peer.key) {
-            return Ok(slot);
-        }
-        if let Some(victim) = self.table.victim_for_answer().map_err(|_| DropReason::SessionLimit)? {
-            self.remove(victim);
-        }
-        Ok(self.table.insert(|slot| Session::new(peer, slot, now)))
-    }
-
-    fn open_response(
-        &mut self,
-        from: &PublicKey,
-        receiver: u32,
-        message: &HandshakeMessage<'_>,
-        now: Instant,
-    ) -> Result<(), DropReason> {
-        let slot = self.table.find(from).ok_or(DropReason::UnknownSession)?;
-        if self.shared.indexes.find(receiver) != Some(slot) {
-            return Err(DropReason::UnknownSession);
-        }
-        if !self.gate.mac1_is_right(message) {
-            return Err(DropReason::Forged);
-        }
-        if !self.gate.admit_response(now) {
-            return Err(DropReason::RateLimited);
-        }
-        self.with(slot, now, |session, shared| session.handle_response(shared, receiver, message, now))
-    }
-
-    fn open_cookie(&mut self, from: &PublicKey, message: &CookieMessage<'_>, now: Instant) -> Result<(), DropReason> {
-        let slot = self.table.find(from).ok_or(DropReason::UnknownSession)?;
-        self.with(slot, now, |session, shared| session.handle_cookie(shared, message, now))
     }
 
     /// Lets a session act and files it again.

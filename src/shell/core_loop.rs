@@ -91,7 +91,8 @@ pub(crate) struct Core {
     clock: Clock,
     timer: Timer,
     sleep: SleepWatch,
-    sleep_checked: Instant,
+    /// When we last looked for what nobody tells us: sleep, and the end of the TUN.
+    checked: Instant,
     log: LogBudget,
 }
 
@@ -121,7 +122,7 @@ impl Core {
             clock,
             timer: Timer::new(clock),
             sleep: clock.slept(),
-            sleep_checked: now,
+            checked: now,
             log: LogBudget { left: LOG_LINES, since: now },
         }
     }
@@ -140,6 +141,15 @@ impl Core {
         }
         more |= self.take_rare(cx);
         let now = self.clock.now();
+        if self.checked.has_passed(MAX_WAIT, now) {
+            self.checked = now;
+            if self.tun.is_gone() {
+                return Poll::Ready(io::Error::new(io::ErrorKind::NotFound, "it was deleted"));
+            }
+            if let Some(span) = self.sleep.check() {
+                self.woke_up(span, now);
+            }
+        }
         more |= self.act_on_deadlines(now);
         self.drain(now);
         let deadline = [self.node.poll_timeout(), self.wanted.poll_timeout()].into_iter().flatten().min();
@@ -206,12 +216,6 @@ impl Core {
 
     /// Whatever is due. True if something still is.
     fn act_on_deadlines(&mut self, now: Instant) -> bool {
-        if self.sleep_checked.has_passed(MAX_WAIT, now) {
-            self.sleep_checked = now;
-            if let Some(span) = self.sleep.check() {
-                self.woke_up(span, now);
-            }
-        }
         while let Some((name, uri)) = self.wanted.poll_dial(now) {
             let id = self.peerings.dial(Arc::clone(&name), uri);
             self.wanted.dialling(&name, id);
@@ -376,3 +380,6 @@ impl LogBudget {
         self.left = self.left.saturating_sub(1);
     }
 }
+
+#[cfg(test)]
+mod tests;

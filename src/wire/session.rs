@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(message.len(), COOKIE_LEN);
         let expected = CookieMessage { receiver: 3, nonce: &[4; 24], sealed: &[5; 32] };
         assert_eq!(parse(&message), Ok(Message::Cookie(expected)));
-        assert!(COOKIE_LEN < INIT_HEADER_LEN + INIT_NOISE_MIN + 2 * MAC_LEN);
+        const { assert!(COOKIE_LEN < INIT_HEADER_LEN + INIT_NOISE_MIN + 2 * MAC_LEN) };
     }
 
     #[test]

@@ -1,5 +1,4 @@
 //! Edge lists of `tests/topologies`.
-#![allow(dead_code, reason = "each test target uses some of these")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! IPv6 packets for tests.
-#![allow(dead_code, reason = "each test target uses some of these")]
 
 use std::net::Ipv6Addr;
 

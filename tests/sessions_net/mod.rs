@@ -1,4 +1,5 @@
 //! Two nodes' sessions and a wire between them, in virtual time: messages can be delayed, lost, doubled and changed.
+#![expect(unreachable_pub, reason = "a test's module is private, its items are for the test")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub fn config() -> SessionConfig {
 
 /// A packet that can be told from others.
 pub fn packet(n: u32) -> PacketBuf {
-    let mut bytes = vec![0x60; 40];
+    let mut bytes = [0x60; 40];
     bytes[4..8].copy_from_slice(&n.to_be_bytes());
     PacketBuf::from(&bytes[..])
 }
@@ -205,17 +206,6 @@ impl Net {
             self.step();
         }
         self.now = end;
-    }
-
-    /// Lets time pass until `done`, at most `limit`. Returns whether it came to that.
-    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Net) -> bool) -> bool {
-        let end = self.now + limit;
-        while !done(self) {
-            let Some(next) = self.next_instant().filter(|next| *next <= end) else { return false };
-            self.now = self.now.max(next);
-            self.step();
-        }
-        true
     }
 
     /// Messages of this type that were sent since the log was cleared.

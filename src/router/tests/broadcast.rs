@@ -35,6 +35,19 @@ fn a_node_says_that_it_is_awake_every_minute_once_to_each_peer() {
 }
 
 #[test]
+fn of_parallel_peerings_the_one_that_announced_earlier_gets_the_broadcast() {
+    let [own, a] = nodes();
+    let mut router = router(&own);
+    let (first, second) = (connect(&mut router, &a, START), connect(&mut router, &a, START));
+    for port in [second, first] {
+        announce(&mut router, port, &chain(&[&a], 1), START).unwrap();
+    }
+    sent(&mut router);
+    run(&mut router, at(60));
+    assert_eq!(broadcasts(&sent(&mut router)), [(second, own.public(), 5)]);
+}
+
+#[test]
 fn a_broadcast_is_reported_once_and_goes_no_further_than_a_fresh_one() {
     let [own, a, b, far] = nodes();
     let mut router = router(&own);

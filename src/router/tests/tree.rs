@@ -132,6 +132,30 @@ fn a_wrong_signature_that_had_to_wait_is_reported_with_its_port() {
 }
 
 #[test]
+fn nothing_is_reported_about_a_port_that_was_given_to_another_peer_meanwhile() {
+    let [own, a, b] = nodes();
+    let mut announcement = chain(&[&a], 1);
+    announcement.hops[0].signature[0] ^= 1;
+    let (mut router, port) = with_waiting(&own, &a, &announcement);
+    run(&mut router, at(1));
+    router.remove_peer(port, at(1));
+    assert_eq!(connect(&mut router, &b, at(1)), port);
+    assert!(events(&mut router).iter().all(|event| !matches!(event, RouterEvent::PeerMisbehaved { .. })));
+}
+
+#[test]
+fn after_losing_the_last_peer_a_node_does_not_wait_for_the_next() {
+    let [own, a, root] = nodes();
+    let mut router = router(&own);
+    let port = peer(&mut router, &[&root, &a], 1, START);
+    announce(&mut router, port, &chain(&[&root, &a], 1), START).unwrap();
+    assert!(router.tree_status().waiting, "a parent that says the same again has moved");
+    router.remove_peer(port, START);
+    let port = peer(&mut router, &[&root, &a], 1, START);
+    assert_eq!(router.parent(), Some(port));
+}
+
+#[test]
 fn a_parent_that_falls_silent_is_left_after_45_minutes() {
     let [own, a] = nodes();
     let mut router = router(&own);

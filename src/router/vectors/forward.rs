@@ -83,7 +83,8 @@ fn texts(coords: &Coords) -> Vec<String> {
     coords.as_slice().iter().map(u64::to_string).collect()
 }
 
-/// Whether the reference lets the frame end here because of its coordinates, though its key is another node's (pitfall 15).
+/// Whether the reference lets the frame end here because of its coordinates, though its key is another node's (pitfall
+/// 15).
 fn ends_with_a_stranger_at_the_reference(vectors: &Vectors, case: &Value) -> bool {
     let router = router_for(vectors, case);
     let destination = coords(&case["frame"]["destination"]);
@@ -99,8 +100,8 @@ fn every_frame_takes_a_way_that_the_vectors_allow() {
         let destination = coords(&case["frame"]["destination"]);
         let ours = outcome(&vectors, case, &destination);
         if ends_with_a_stranger_at_the_reference(&vectors, case) {
-            // The reference hands the payload to its application, whose it is not. We let the frame go on by key, exactly as
-            // if it had come without coordinates.
+            // The reference hands the payload to its application, whose it is not. We let the frame go on by key,
+            // exactly as if it had come without coordinates.
             misdelivered += 1;
             assert_eq!(ours, outcome(&vectors, case, &Coords::default()), "case {i}: {case}");
             continue;

@@ -1,7 +1,8 @@
 //! The golden vectors for routing decisions, run against the router's own functions.
 //!
-//! They are unit tests because most cases describe a node in the middle of its life, with abstract peers whose announcements
-//! nobody signed. Where we differ from the reference on purpose, the test says why and checks what happens instead.
+//! They are unit tests because most cases describe a node in the middle of its life, with abstract peers whose
+//! announcements nobody signed. Where we differ from the reference on purpose, the test says why and checks what
+//! happens instead.
 
 #[path = "../../../tests/common/vectors.rs"]
 mod golden;

@@ -57,8 +57,8 @@ fn next_hop_of(vectors: &Vectors, case: &Value) -> (Option<NextHop>, Watermark) 
     next_hop::by_key(&view, &query)
 }
 
-/// The reference replaces the peering to a key by a parallel one without asking whether that is up (pitfall 14). These are
-/// the cases in which its only answer is such a dead peering; we take one to the same key that lives.
+/// The reference replaces the peering to a key by a parallel one without asking whether that is up (pitfall 14). These
+/// are the cases in which its only answer is such a dead peering; we take one to the same key that lives.
 const REFERENCE_PICKS_A_DEAD_PEERING: [usize; 3] = [16, 536, 545];
 
 #[test]

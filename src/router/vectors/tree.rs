@@ -63,8 +63,8 @@ fn a_better_parent_is_one_that_the_vectors_call_better() {
     }
 }
 
-/// A router whose peers have announced what a case of `selection` says. A peering that is not up does not exist for us; its
-/// index stays free.
+/// A router whose peers have announced what a case of `selection` says. A peering that is not up does not exist for us;
+/// its index stays free.
 fn router_for_selection(vectors: &Vectors, case: &Value) -> Router {
     let mut router = router_of(vectors, &case["own"], RouterConfig::default());
     router.tree.own_sequence = number(&case["own_sequence"]);

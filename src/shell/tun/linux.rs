@@ -6,10 +6,11 @@
 
 use std::io;
 use std::net::Ipv6Addr;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::task::{Context, Poll, ready};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -171,6 +172,14 @@ impl KernelTun {
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
+    }
+
+    /// Whether the interface was deleted. Asked now and then: when it happens the kernel wakes us before it can say so, and never
+    /// again.
+    pub(crate) fn is_gone(&self) -> bool {
+        let mut fds = [PollFd::new(self.fd.get_ref().as_fd(), PollFlags::empty())];
+        let _ = nix::poll::poll(&mut fds, PollTimeout::ZERO);
+        fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
     }
 
     /// Hands a packet to the host.

@@ -37,6 +37,16 @@ impl Tun {
         }
     }
 
+    /// Whether the interface is gone, for good. To be asked every second or so: not every way of going wakes [`Tun::poll_recv`].
+    pub(crate) fn is_gone(&self) -> bool {
+        match self {
+            Self::Kernel(tun) => tun.is_gone(),
+            #[cfg(test)]
+            Self::Memory(_) => false,
+            Self::None => false,
+        }
+    }
+
     /// Hands a packet to the host at once.
     ///
     /// # Errors
