@@ -34,7 +34,7 @@ struct FreeLists {
 fn take_storage(len: usize) -> Box<[u8]> {
     let (size, kept) = match len {
         0..=SMALL => (SMALL, FREE.try_with(|free| free.borrow_mut().small.pop())),
-        ..=LARGE => (LARGE, FREE.try_with(|free| free.borrow_mut().large.pop())),
+        _ if len <= LARGE => (LARGE, FREE.try_with(|free| free.borrow_mut().large.pop())),
         _ => (len, Ok(None)),
     };
     kept.ok().flatten().unwrap_or_else(|| vec![0; size].into_boxed_slice())

@@ -1,1 +1,237 @@
-//! (in preparation)
+//! The bodies of all fuzz targets: bytes in, nothing out, a panic if a property does not hold.
+//!
+//! They live in the library so that the fuzzer (`fuzz/`, one line per target) and the ordinary tests (`tests/corpus.rs`,
+//! which replays every saved input on stable Rust) run the same code. A target is a function and a line in [`TARGETS`], a
+//! file in `fuzz/fuzz_targets` and a directory in `fuzz/corpus`; `tests/corpus.rs` fails if one of them is missing.
+
+use std::sync::LazyLock;
+
+use crate::buf::PacketBuf;
+use crate::keys::{Keypair, PublicKey, Seed};
+use crate::link::{Link, LinkConfig, LinkError, LinkEvent};
+use crate::rng::Rng;
+use crate::time::Instant;
+use crate::wire::coords::CoordsRef;
+use crate::wire::frame::{self, Frame, Header, TrafficFrame, TrafficHeader};
+use crate::wire::hello::{HELLO_LEN, Hello};
+use crate::wire::snake::{Bootstrap, Watermark};
+use crate::wire::tree::Announcement;
+use crate::wire::{Reader, broadcast::WakeupBroadcast, varint};
+
+/// A fuzz target: any bytes.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is also that of its file and its corpus.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("announcement", announcement),
+    ("bootstrap", bootstrap),
+    ("broadcast", broadcast),
+    ("coords", coords),
+    ("frame", frame),
+    ("hello", hello),
+    ("link", link),
+    ("node", node),
+    ("session", session),
+];
+
+pub use crate::node::fuzz_body::fuzz_node as node;
+pub use crate::session::fuzz_body::fuzz_session_message as session;
+
+
+static OWN: LazyLock<Keypair> = LazyLock::new(|| Keypair::from_seed(&Seed([1; 32])));
+static PEER: LazyLock<Keypair> = LazyLock::new(|| Keypair::from_seed(&Seed([2; 32])));
+
+/// One frame: what can be parsed can be built again, and rewriting changes what it is meant to and nothing else.
+pub fn frame(data: &[u8]) {
+    let parsed = frame::parse(data);
+    if parsed.is_ok() {
+        assert!(Header::parse(data).is_ok_and(|header| header.len == data.len()));
+    }
+    match parsed {
+        Ok(Frame::Announcement(payload)) => {
+            let built = frame::announcement(payload);
+            assert!(built.is_ok_and(|built| frame::parse(&built) == Ok(Frame::Announcement(payload))));
+        }
+        Ok(Frame::Bootstrap(fields)) => {
+            let built = frame::bootstrap(&fields);
+            assert!(built.is_ok_and(|built| frame::parse(&built) == Ok(Frame::Bootstrap(fields))));
+        }
+        Ok(Frame::Broadcast(fields)) => {
+            let built = frame::broadcast(&fields);
+            assert!(built.is_ok_and(|built| frame::parse(&built) == Ok(Frame::Broadcast(fields))));
+        }
+        Ok(Frame::Traffic(fields)) => traffic(data, &fields),
+        Ok(Frame::Keepalive | Frame::Unknown(_)) => {}
+        Err(_) => refused(data),
+    }
+}
+
+/// Bytes that are no frame are not rewritten, but for the hop limit, which any ten bytes have.
+fn refused(data: &[u8]) {
+    let mut copy = PacketBuf::from(data);
+    if frame::set_watermark(&mut copy, Watermark::NONE).is_err()
+        || frame::clear_destination(&mut copy, Watermark::NONE).is_err()
+    {
+        assert_eq!(*copy, *data, "what would outgrow its length field stays as it is");
+    }
+    frame::set_hop_limit(&mut copy, 1);
+}
+
+fn traffic(data: &[u8], fields: &TrafficFrame<'_>) {
+    assert_eq!(data.get(fields.payload_at..), Some(fields.payload));
+    let (destination, source) = (fields.destination.to_owned(), fields.source.to_owned());
+    let mut built = PacketBuf::from(fields.payload);
+    let header = TrafficHeader {
+        version: 0,
+        extra: 0,
+        hop_limit: fields.hop_limit,
+        destination: &destination,
+        source: &source,
+        destination_key: &fields.destination_key,
+        source_key: &fields.source_key,
+        watermark: fields.watermark,
+    };
+    // A padded watermark makes the received frame longer than ours, never shorter.
+    assert!(frame::emit_traffic(&mut built, &header).is_ok() && built.len() <= data.len());
+    assert!(frame::parse(&built).is_ok_and(|parsed| same_traffic(parsed, &built, fields)));
+    // The keys stand in for random numbers.
+    let [a, b, ..] = fields.source_key.0;
+    let watermark = Watermark { key: fields.destination_key, sequence: u64::from(a).pow(u32::from(b) % 8) };
+    let mut rewritten = PacketBuf::from(data);
+    if frame::clear_destination(&mut rewritten, watermark).is_err() {
+        assert_eq!(*rewritten, *data);
+        return;
+    }
+    assert!(frame::set_watermark(&mut rewritten, watermark).is_ok());
+    let expected = TrafficFrame { destination: CoordsRef::default(), watermark, ..*fields };
+    assert!(frame::parse(&rewritten).is_ok_and(|parsed| same_traffic(parsed, &rewritten, &expected)));
+}
+
+/// Whether `parsed`, which came out of `bytes`, says the same as `expected`, whose payload may start elsewhere.
+fn same_traffic(parsed: Frame<'_>, bytes: &[u8], expected: &TrafficFrame<'_>) -> bool {
+    let payload_at = bytes.len() - expected.payload.len();
+    parsed == Frame::Traffic(TrafficFrame { payload_at, ..*expected })
+}
+
+/// An announcement's payload: encoding gives the received bytes, and there is room for one more entry.
+pub fn announcement(data: &[u8]) {
+    let Ok(announcement) = Announcement::parse(data) else { return };
+    let encoded = announcement.encode();
+    assert!(data.starts_with(&encoded) && data.len() - encoded.len() < 97);
+    let hops = announcement.hops.len();
+    assert_eq!((announcement.coords().len(), announcement.peer_coords().len()), (hops, hops - 1));
+    assert!(announcement.verify_from(hops));
+    // Checks one signature; any answer will do.
+    let _ = announcement.verify_from(hops - 1);
+    let extended = announcement.extend(253, &OWN, Some([0; 64]));
+    assert!(frame::announcement(&extended.encode()).is_ok());
+}
+
+/// A bootstrap's payload.
+pub fn bootstrap(data: &[u8]) {
+    let Ok(bootstrap) = Bootstrap::parse(data) else { return };
+    assert!(data.starts_with(&bootstrap.encode()));
+    let _ = bootstrap.verify(&OWN.public());
+}
+
+/// A wakeup broadcast's payload.
+pub fn broadcast(data: &[u8]) {
+    let Ok(broadcast) = WakeupBroadcast::parse(data) else { return };
+    assert!(data.starts_with(&broadcast.encode()));
+    let _ = broadcast.verify(&OWN.public());
+}
+
+/// Integers and coordinates: one form each, and distance is a metric.
+pub fn coords(data: &[u8]) {
+    if let Ok(value) = Reader::new(data).varu64("value") {
+        let mut encoded = Vec::new();
+        varint::write(value, &mut encoded);
+        assert!(data.starts_with(&encoded));
+        assert_eq!(Reader::new(data).varu64_padded("value"), Ok(value));
+    }
+    let mut reader = Reader::new(data);
+    let Ok(a) = CoordsRef::read(&mut reader, "a") else { return };
+    let owned = a.to_owned();
+    let mut encoded = Vec::new();
+    owned.write(&mut encoded);
+    assert!(data.starts_with(&encoded) && encoded.len() == owned.encoded_len());
+    assert!(a == owned && a.distance(&owned) == 0);
+    let Ok(b) = CoordsRef::read(&mut reader, "b") else { return };
+    let other = b.to_owned();
+    assert_eq!(a.distance(&other), b.distance(&owned));
+    assert_eq!(a.distance(&other) == 0, a == b);
+    assert!(a.distance(&other) <= owned.len() + other.len());
+}
+
+/// A hello: what is accepted names its key, and what we send is accepted whatever the extensions.
+pub fn hello(data: &[u8]) {
+    if let Some(bytes) = data.first_chunk::<HELLO_LEN>()
+        && let Ok(hello) = Hello::parse_and_verify(bytes)
+    {
+        assert!(bytes.starts_with(&[1, hello.extension_version]));
+        assert_eq!(bytes.get(8..40), Some(&hello.key.0[..]));
+    }
+    if let [extension_version, high, low, ..] = *data {
+        let hello = Hello { key: OWN.public(), extension_version, extensions: u16::from_be_bytes([high, low]) };
+        assert_eq!(Hello::parse_and_verify(&hello.encode(&OWN)), Ok(hello));
+    }
+}
+
+/// A link's input: the first byte says how the others are cut into pieces, and, if it is odd, that a hello goes before them.
+pub fn link(data: &[u8]) {
+    let Some((&mode, rest)) = data.split_first() else { return };
+    let hello = if mode & 1 == 1 { &peer_hello()[..] } else { &[] };
+    let stream = [hello, rest].concat();
+    let whole = link_story(&stream, || usize::MAX);
+    let mut rng = Rng::new([mode; 32]);
+    let most = 16 << (mode / 20);
+    let pieces = link_story(&stream, || 1 + usize::try_from(rng.below(most)).unwrap_or_default());
+    assert_eq!(whole, pieces, "the same bytes in other pieces told another story");
+}
+
+/// The hello of the peer that [`link`] and [`link_story`] play.
+pub fn peer_hello() -> [u8; HELLO_LEN] {
+    Hello { key: PEER.public(), extension_version: 0, extensions: 0 }.encode(&PEER)
+}
+
+/// What a link told, from its start to the end of the stream or an error.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LinkStory {
+    /// Who the peer is, if it came up.
+    pub up: Option<PublicKey>,
+    /// The frames, in order.
+    pub frames: Vec<Vec<u8>>,
+    /// Why it ended early.
+    pub end: Result<(), LinkError>,
+}
+
+/// Feeds `stream` to a link, at most `next_piece()` bytes at a time, and notes what it tells. Checks on the way that there is
+/// always room to read to, that the first event is `Up`, and that every frame has the length that its header says.
+pub fn link_story(stream: &[u8], mut next_piece: impl FnMut() -> usize) -> LinkStory {
+    static OWN_HELLO: LazyLock<[u8; HELLO_LEN]> =
+        LazyLock::new(|| Hello { key: OWN.public(), extension_version: 0, extensions: 0 }.encode(&OWN));
+    let now = Instant::ZERO;
+    let mut link = Link::new(LinkConfig { own_hello: *OWN_HELLO, own_key: OWN.public(), expected_key: None }, now);
+    let mut story = LinkStory { up: None, frames: Vec::new(), end: Ok(()) };
+    let mut rest = stream;
+    while !rest.is_empty() && story.end.is_ok() {
+        let buffer = link.read_buffer();
+        let len = buffer.len().min(rest.len()).min(next_piece());
+        assert!(len > 0, "all events were taken, yet there is nowhere to read to");
+        let (piece, behind) = rest.split_at(len);
+        buffer.iter_mut().zip(piece).for_each(|(place, byte)| *place = *byte);
+        rest = behind;
+        story.end = link.handle_read(len, now);
+        while let Some(event) = link.poll_event() {
+            match event {
+                LinkEvent::Up { key, .. } => assert!(story.up.replace(key).is_none() && story.frames.is_empty()),
+                LinkEvent::Frame(frame) => {
+                    assert!(story.up.is_some());
+                    assert!(Header::parse(&frame).is_ok_and(|header| header.len == frame.len()));
+                    story.frames.push(frame.to_vec());
+                }
+            }
+        }
+    }
+    story
+}

@@ -10,6 +10,10 @@
 //!
 //! Modules are listed in the order of their layers; a module uses only those above it. `tests/layering.rs` enforces both rules.
 
+// What integration tests share, they share with the unit tests that read the same golden vectors.
+#[cfg(test)]
+extern crate self as pinecone;
+
 // ── pure: vocabulary ─────────────────────────────────────────────────────────────────────────────────────────────────
 pub mod time;
 pub mod rng;

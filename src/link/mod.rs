@@ -1,1 +1,252 @@
-//! (in preparation)
+//! One peering as a state machine: hellos, then frames, with the timers that notice when the other side is gone.
+//!
+//! The caller owns the byte stream and does the reading and writing; [`Link`] says where to read to, what to send and when to
+//! be woken. A loop around it:
+//!
+//! 1. write whatever [`Link::poll_transmit`] has;
+//! 2. read into [`Link::read_buffer`], tell [`Link::handle_read`] how much it was;
+//! 3. take events until [`Link::poll_event`] has none — before the next read, for they lie in the buffer that is read into;
+//! 4. sleep no longer than [`Link::poll_timeout`] says.
+//!
+//! An error ends the link; frames that arrived whole before it can still be taken. Memory is one staging buffer and at most
+//! one frame under way, whatever the peer does.
+
+mod deframer;
+mod hello;
+
+use deframer::Deframer;
+use hello::AwaitingHello;
+
+use crate::buf::PacketBuf;
+use crate::keys::PublicKey;
+use crate::time::{Duration, Instant};
+use crate::wire::DecodeError;
+use crate::wire::frame;
+use crate::wire::hello::{HELLO_LEN, Hello, HelloError};
+
+/// How long the whole exchange of hellos may take: the reference's limit (specification §9).
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Within this time of the end of one frame the next one has to be there in full: the reference's limit (§2.2).
+pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
+/// After this time without a write a keepalive is due: the reference's interval, which leaves a keepalive two seconds to
+/// arrive (§2.2).
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// What a link is told at its start.
+#[derive(Clone, Debug)]
+pub struct LinkConfig {
+    /// What we send first: [`Hello::encode`].
+    pub own_hello: [u8; HELLO_LEN],
+    /// Our key, to recognise a connection to ourselves.
+    pub own_key: PublicKey,
+    /// The only key to accept, if the peer was configured with one.
+    pub expected_key: Option<PublicKey>,
+}
+
+/// What happened on the peering.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// The hellos were exchanged. Always the first event.
+    Up {
+        /// The peer's key: a claim, until the link proves it.
+        key: PublicKey,
+        /// Which set of extensions the peer speaks; 0 for none.
+        extension_version: u8,
+        /// The peer's extensions, one bit each.
+        extensions: u16,
+    },
+    /// A whole frame of any type but keepalive. Its header is well-formed, nothing else was looked at.
+    Frame(PacketBuf),
+}
+
+/// Why a peering is at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// The other side's hello does not do.
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    /// Somebody else answered.
+    #[error(
+        "the other side has the key {actual}, but this peer is configured with ?key={expected}: correct the key if the peer's \
+         has changed, otherwise somebody else answers at this address"
+    )]
+    WrongKey {
+        /// The key that the peer was configured with.
+        expected: PublicKey,
+        /// The key that it has.
+        actual: PublicKey,
+    },
+    /// The other side is ourselves.
+    #[error("this is a connection to ourselves (or to a node that was given a copy of our private key)")]
+    OwnKey,
+    /// No whole hello came in time.
+    #[error("the other side sent no hello within {} s", HELLO_TIMEOUT.as_secs())]
+    HelloTimeout,
+    /// No whole frame came in time.
+    #[error("the other side sent no whole frame for {} s", SILENCE_TIMEOUT.as_secs())]
+    Silent,
+    /// What should be the next frame is none.
+    #[error("the other side broke the framing: {0}")]
+    Framing(DecodeError),
+}
+
+/// What a link waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkTimer {
+    /// The peer's hello is due.
+    Hello,
+    /// The peer's next frame is due.
+    Silence,
+    /// A keepalive of ours is due.
+    Keepalive,
+}
+
+/// One peering. See the module's documentation for how to drive it.
+#[derive(Debug)]
+pub struct Link {
+    state: State,
+    deframer: Deframer,
+    /// Our hello, until it is taken.
+    own_hello: Option<PacketBuf>,
+    /// The peer's hello, until it is told.
+    up: Option<Hello>,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitingHello(AwaitingHello),
+    Open(Open),
+    Closed(LinkError),
+}
+
+/// Hellos are exchanged.
+#[derive(Debug)]
+struct Open {
+    /// When the next frame has to be here in full.
+    silence_deadline: Instant,
+    /// When to send a keepalive, unless something else is written.
+    keepalive_at: Instant,
+    /// A keepalive is waiting to be taken.
+    keepalive_due: bool,
+}
+
+impl Link {
+    /// A link over a stream that was just opened. Our hello goes out at once, without waiting for the peer's.
+    pub fn new(config: LinkConfig, now: Instant) -> Self {
+        Self {
+            own_hello: Some(PacketBuf::from(&config.own_hello[..])),
+            state: State::AwaitingHello(AwaitingHello::new(config.own_key, config.expected_key, now)),
+            deframer: Deframer::new(),
+            up: None,
+        }
+    }
+
+    /// Where the next bytes of the stream belong: free staging space or, in the middle of a large frame, the rest of that
+    /// frame. Empty only while events wait to be taken.
+    pub fn read_buffer(&mut self) -> &mut [u8] {
+        self.deframer.read_buffer()
+    }
+
+    /// `len` bytes were read into [`Link::read_buffer`]. Take the events next.
+    ///
+    /// # Errors
+    /// [`LinkError`]: close the stream. The error is repeated if the link is driven on.
+    pub fn handle_read(&mut self, len: usize, now: Instant) -> Result<(), LinkError> {
+        self.deframer.received(len);
+        let advanced = self.advance(now);
+        if let Err(error) = advanced {
+            self.state = State::Closed(error);
+        }
+        advanced
+    }
+
+    /// The next event.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<LinkEvent> {
+        if let Some(Hello { key, extension_version, extensions }) = self.up.take() {
+            return Some(LinkEvent::Up { key, extension_version, extensions });
+        }
+        self.deframer.next_frame().map(LinkEvent::Frame)
+    }
+
+    /// The next thing to send before any other frame: our hello, or a keepalive.
+    #[must_use]
+    pub fn poll_transmit(&mut self) -> Option<PacketBuf> {
+        match &mut self.state {
+            State::AwaitingHello(_) => self.own_hello.take(),
+            // The peer's hello may come before ours was taken.
+            State::Open(open) => {
+                self.own_hello.take().or_else(|| std::mem::take(&mut open.keepalive_due).then(frame::keepalive))
+            }
+            State::Closed(_) => None,
+        }
+    }
+
+    /// Bytes were written to the stream: the next keepalive can wait.
+    pub fn handle_written(&mut self, now: Instant) {
+        if let State::Open(open) = &mut self.state {
+            open.keepalive_at = now + KEEPALIVE_INTERVAL;
+            open.keepalive_due = false;
+        }
+    }
+
+    /// When [`Link::handle_timeout`] wants to be called, and what for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, LinkTimer)> {
+        match &self.state {
+            State::AwaitingHello(waiting) => Some((waiting.deadline, LinkTimer::Hello)),
+            State::Open(open) if open.keepalive_at < open.silence_deadline => {
+                Some((open.keepalive_at, LinkTimer::Keepalive))
+            }
+            State::Open(open) => Some((open.silence_deadline, LinkTimer::Silence)),
+            State::Closed(_) => None,
+        }
+    }
+
+    /// Does what is due at `now`; nothing, if it is called too early.
+    ///
+    /// # Errors
+    /// [`LinkError::HelloTimeout`] or [`LinkError::Silent`]: close the stream. The error is repeated if the link is driven on.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), LinkError> {
+        let error = match &mut self.state {
+            State::AwaitingHello(waiting) if now >= waiting.deadline => LinkError::HelloTimeout,
+            State::Open(open) if now >= open.silence_deadline => LinkError::Silent,
+            State::Open(open) if now >= open.keepalive_at => {
+                open.keepalive_due = true;
+                // Counted as written: should the stream be stuck, there is no point in waking up again and again.
+                open.keepalive_at = now + KEEPALIVE_INTERVAL;
+                return Ok(());
+            }
+            State::AwaitingHello(_) | State::Open(_) => return Ok(()),
+            State::Closed(error) => *error,
+        };
+        self.state = State::Closed(error);
+        Err(error)
+    }
+
+    /// Looks at what was received as far as it is complete.
+    fn advance(&mut self, now: Instant) -> Result<(), LinkError> {
+        if let State::AwaitingHello(waiting) = &self.state {
+            let Some(bytes) = self.deframer.take_hello() else { return Ok(()) };
+            self.up = Some(waiting.check(&bytes)?);
+            self.state = State::Open(Open {
+                silence_deadline: now + SILENCE_TIMEOUT,
+                keepalive_at: now + KEEPALIVE_INTERVAL,
+                keepalive_due: false,
+            });
+        }
+        match &mut self.state {
+            State::Open(open) => {
+                if self.deframer.scan().map_err(LinkError::Framing)? {
+                    open.silence_deadline = now + SILENCE_TIMEOUT;
+                }
+                Ok(())
+            }
+            State::Closed(error) => Err(*error),
+            State::AwaitingHello(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,58 @@
 //! The node: router, sessions and resolver put together; the object that the daemon, the simulator and the fuzzers drive.
+//!
+//! ```text
+//! host ─ handle_tun_packet ─► outbound: address → key → session (sealed in place) ─► Router::originate ─► outbox
+//! peer ─ handle_frame ──────► Router::forward ─┬─► another peering: outbox ─ poll_ready_port, poll_transmit ─► peer
+//!                                              └─► ours: inbound: session (opened in place) ─ poll_tun_packet ─► host
+//! ```
+//!
+//! After every `handle_*` call the caller drains, in this order: [`Node::poll_ready_port`] with [`Node::poll_transmit`],
+//! [`Node::poll_tun_packet`], [`Node::poll_event`]; then it reads [`Node::poll_timeout`] and calls
+//! [`Node::handle_timeout`] when that time has come. Nothing here blocks, reads a clock or fails on input: what cannot be handled is
+//! counted by [`DropReason`].
 
+pub mod fuzz_body;
+mod inbound;
+mod outbound;
+pub mod outbox;
+mod peering;
+mod report;
+pub mod requests;
+pub mod resolver;
 pub mod status;
+pub mod waiting;
 
-use crate::addr::Destination;
-use crate::keys::PublicKey;
-use crate::router::{PeerKind, Port};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::addr::{Address, Destination, Subnet};
+use crate::bounded::TokenBucket;
+use crate::buf::PacketBuf;
+use crate::drops::{DropCounters, DropReason};
+use crate::ip::firewall::{Firewall, Policy};
+use crate::keys::{Keypair, PublicKey};
+use crate::node::peering::Peering;
+use crate::node::requests::{Asked, Request, Requests};
+use crate::node::resolver::Resolver;
+use crate::node::waiting::Waiting;
+use crate::rng::Rng;
+use crate::router::{PortsExhausted, Router, RouterConfig, RouterEvent, Timings};
+use crate::session::{SessionConfig, SessionEvent, Sessions};
+use crate::time::{Duration, Instant, UnixClock, UnixMillis};
+
+pub use crate::node::peering::PeerInfo;
+pub use crate::node::requests::RequestId;
+pub use crate::router::{PeerKind, PeerMisbehaved, Port};
+
+/// Packets for the host that the caller has not taken yet: one batch of the core loop.
+const MAX_TUN_BACKLOG: usize = 1024;
+/// ICMPv6 errors per second, and at once: enough for any number of applications, useless for a flood (RFC 4443 §2.4 f).
+const ICMP_RATE: u32 = 100;
+/// Answers to lookups per second: each costs one signature (about 15 µs).
+const ANSWER_RATE: u32 = 200;
 
 /// What a node is told at its start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NodeConfig {
     /// The MTU of our interface, told to the other side of every session.
     pub mtu: u16,
@@ -15,32 +60,39 @@ pub struct NodeConfig {
     pub psk: [u8; 32],
     /// Whether this CPU has instructions for AES-256-GCM.
     pub aes: bool,
-    /// Whether the host accepts what it did not ask for: see `ip::firewall`.
-    pub inbound_open: bool,
+    /// What others may open towards this host.
+    pub firewall: Policy,
     /// Most entries in the snake's routing table.
     pub max_routes: usize,
     /// Most sessions at a time.
     pub max_sessions: usize,
 }
 
-/// A peering that came up.
-#[derive(Clone, Debug)]
-pub struct PeerInfo {
-    /// The peer's key.
-    pub key: PublicKey,
-    /// What kind of link it is, for tie-breaks.
-    pub kind: PeerKind,
-    /// Where it was dialled or came from, for people.
-    pub uri: String,
-    /// Whether the peer dialled us.
-    pub inbound: bool,
-    /// Whether the link proved the key.
-    pub authenticated: bool,
+impl std::fmt::Debug for NodeConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { mtu, psk: _, aes, firewall, max_routes, max_sessions } = self;
+        f.debug_struct("NodeConfig")
+            .field("mtu", mtu)
+            .field("aes", aes)
+            .field("firewall", firewall)
+            .field("max_routes", max_routes)
+            .field("max_sessions", max_sessions)
+            .finish_non_exhaustive()
+    }
 }
 
-/// Names a question that [`Node::lookup`] or [`Node::ping`] asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            mtu: 65_000,
+            psk: [0; 32],
+            aes: false,
+            firewall: Policy::Established,
+            max_routes: 65_536,
+            max_sessions: 4_096,
+        }
+    }
+}
 
 /// Whom to look up or ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +106,12 @@ pub enum Target {
 /// What happened that the caller may want to act on or tell people.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A peer broke the protocol: close the peering and call [`Node::remove_peer`].
+    /// A peer turned out to have broken the protocol: close the peering and call [`Node::remove_peer`].
     ClosePeer {
         /// Which peering.
         port: Port,
         /// What it did.
-        reason: String,
+        why: PeerMisbehaved,
     },
     /// We follow another root now.
     RootChanged(PublicKey),
@@ -71,4 +123,322 @@ pub enum Event {
     Lookup(RequestId, Option<status::LookupAnswer>),
     /// The answer to [`Node::ping`]; `None` if nobody answered in time.
     Ping(RequestId, Option<status::PingAnswer>),
+}
+
+/// One node of the overlay, without I/O.
+#[derive(Debug)]
+pub struct Node {
+    keypair: Arc<Keypair>,
+    address: Address,
+    subnet: Subnet,
+    started_at: Instant,
+    rng: Rng,
+
+    router: Router,
+    sessions: Sessions,
+    resolver: Resolver,
+    waiting: Waiting,
+    firewall: Firewall,
+    requests: Requests,
+
+    peerings: BTreeMap<Port, Peering>,
+    /// Ports with something to send that the caller has not been told of.
+    ready: BTreeSet<Port>,
+    tun_packets: VecDeque<PacketBuf>,
+    events: VecDeque<Event>,
+
+    icmp_budget: TokenBucket,
+    answer_budget: TokenBucket,
+    drops: DropCounters,
+    packets_sent: u64,
+    packets_delivered: u64,
+    frames_forwarded: u64,
+}
+
+impl Node {
+    /// A node without peers. `seed` is its only randomness; `unix` is what the wall clock says at `now`.
+    pub fn new(config: NodeConfig, keypair: Arc<Keypair>, seed: [u8; 32], now: Instant, unix: UnixMillis) -> Self {
+        let clock = UnixClock::new(unix, now);
+        let mut rng = Rng::new(seed);
+        // The sequence starts from the clock so that a restarted root is not taken for its own past (pitfall 10).
+        let router_config = RouterConfig {
+            initial_sequence: unix.0,
+            max_routes: config.max_routes,
+            timings: Timings::eager(),
+            ..RouterConfig::default()
+        };
+        let session_config =
+            SessionConfig { psk: config.psk, mtu: config.mtu, max_sessions: config.max_sessions, aes: config.aes };
+        let router = Router::new(router_config, keypair.clone(), clock, now);
+        let sessions = Sessions::new(session_config, keypair.clone(), rng.fork(), clock, now);
+        let public = keypair.public();
+        let mut node = Self {
+            firewall: Firewall::new(config.firewall, now),
+            keypair,
+            address: Address::of(&public),
+            subnet: Subnet::of(&public),
+            started_at: now,
+            rng,
+            router,
+            sessions,
+            resolver: Resolver::default(),
+            waiting: Waiting::default(),
+            requests: Requests::default(),
+            peerings: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            tun_packets: VecDeque::new(),
+            events: VecDeque::new(),
+            icmp_budget: TokenBucket::new(ICMP_RATE, ICMP_RATE, now),
+            answer_budget: TokenBucket::new(ANSWER_RATE, ANSWER_RATE, now),
+            drops: DropCounters::default(),
+            packets_sent: 0,
+            packets_delivered: 0,
+            frames_forwarded: 0,
+        };
+        node.tell_coordinates(now);
+        node.settle(now);
+        node
+    }
+
+    /// Our public key.
+    pub fn public_key(&self) -> PublicKey {
+        self.keypair.public()
+    }
+
+    /// Takes in a peering that came up and gives it the lowest free port.
+    ///
+    /// # Errors
+    /// If all 253 ports are in use.
+    pub fn add_peer(&mut self, peer: PeerInfo, now: Instant) -> Result<Port, PortsExhausted> {
+        let port = self.router.add_peer(peer.key, peer.kind, now)?;
+        self.peerings.insert(port, Peering::new(peer, now));
+        self.settle(now);
+        Ok(port)
+    }
+
+    /// Forgets a peering. What waits for it is dropped and counted.
+    pub fn remove_peer(&mut self, port: Port, now: Instant) {
+        let Some(peering) = self.peerings.remove(&port) else { return };
+        self.ready.remove(&port);
+        self.drops.add(DropReason::PeeringClosed, peering.outbox.len() as u64);
+        self.router.remove_peer(port, now);
+        self.settle(now);
+    }
+
+    /// Finds out who owns a destination. The answer is an [`Event::Lookup`], within `timeout`.
+    pub fn lookup(&mut self, target: Destination, timeout: Duration, now: Instant) -> RequestId {
+        let id = self.requests.open(Asked::Lookup(target), timeout, now);
+        if let Some(owner) = self.owner_of(&target) {
+            self.resolved(&target, owner, now);
+        } else {
+            self.resolver.ask(target, now + timeout, &mut self.rng, now);
+        }
+        self.settle(now);
+        id
+    }
+
+    /// Pings a node inside the session with it. The answer is an [`Event::Ping`], within `timeout`.
+    pub fn ping(&mut self, target: Target, timeout: Duration, now: Instant) -> RequestId {
+        let key = match target {
+            Target::Key(key) => Some(key),
+            Target::Address(destination) => self.owner_of(&destination),
+        };
+        let own = self.keypair.public();
+        let id = match (key, target) {
+            (Some(key), _) if key == own => {
+                let id = self.requests.open(Asked::Ping(key), timeout, now);
+                self.on_pong(key, id, Duration::ZERO);
+                id
+            }
+            (Some(key), _) => {
+                let id = self.requests.open(Asked::Ping(key), timeout, now);
+                self.sessions.ping(&key, id.0, now);
+                id
+            }
+            (None, Target::Address(destination)) => {
+                self.resolver.ask(destination, now + timeout, &mut self.rng, now);
+                self.requests.open(Asked::PingUnresolved(destination), timeout, now)
+            }
+            (None, Target::Key(key)) => self.requests.open(Asked::Ping(key), timeout, now),
+        };
+        self.settle(now);
+        id
+    }
+
+    /// Acts on every deadline that has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.router.handle_timeout(now);
+        self.sessions.handle_timeout(now);
+        while let Some(destination) = self.resolver.poll_given_up(now) {
+            self.give_up(&destination, now);
+        }
+        for packet in self.waiting.take_expired(now) {
+            self.drops.count(DropReason::WaitingRoom);
+            self.reject(&packet, outbound::Rejection::AddressUnreachable, now);
+        }
+        for (id, request) in self.requests.take_expired(now) {
+            self.events.push_back(match request.asked {
+                Asked::Lookup(_) => Event::Lookup(id, None),
+                Asked::Ping(_) | Asked::PingUnresolved(_) => Event::Ping(id, None),
+            });
+        }
+        self.settle(now);
+    }
+
+    /// A port with something to send that was not reported since it was last empty. Call [`Node::poll_transmit`] for it when its peering can
+    /// take more, until that returns nothing.
+    #[must_use]
+    pub fn poll_ready_port(&mut self) -> Option<Port> {
+        self.ready.pop_first()
+    }
+
+    /// The next frame for a peering: protocol frames first, then traffic, fair between flows.
+    #[must_use]
+    pub fn poll_transmit(&mut self, port: Port, now: Instant) -> Option<PacketBuf> {
+        let peering = self.peerings.get_mut(&port)?;
+        let frame = self.router.poll_transmit_to(port).or_else(|| {
+            let (frame, late) = peering.outbox.pop(now);
+            peering.queue_drops += late as u64;
+            self.drops.add(DropReason::QueueFull, late as u64);
+            frame
+        });
+        match &frame {
+            Some(frame) => peering.sent_bytes += frame.len() as u64,
+            None => peering.idle = true,
+        }
+        frame
+    }
+
+    /// The next packet for the host.
+    #[must_use]
+    pub fn poll_tun_packet(&mut self) -> Option<PacketBuf> {
+        self.tun_packets.pop_front()
+    }
+
+    /// The next event.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Node::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [
+            self.router.poll_timeout().map(|(at, _)| at),
+            self.sessions.poll_timeout().map(|(at, _)| at),
+            self.resolver.poll_timeout(),
+            self.waiting.poll_timeout(),
+            self.requests.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Counts a packet that the caller had to drop.
+    pub fn count_drop(&mut self, reason: DropReason) {
+        self.drops.count(reason);
+    }
+
+    /// Lets the parts react to one another until nothing is left to do: the router's frames into the outboxes, the sessions'
+    /// messages to the router, their events to whoever waits for them.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            let mut busy = false;
+            while let Some(event) = self.router.poll_event() {
+                busy = true;
+                self.on_router_event(&event, now);
+            }
+            while let Some(event) = self.sessions.poll_event() {
+                busy = true;
+                self.on_session_event(event, now);
+            }
+            while let Some((to, message)) = self.sessions.poll_transmit() {
+                busy = true;
+                self.send_to(&to, message, outbound::PROTOCOL_FLOW, now);
+            }
+            while let Some(question) = self.resolver.poll_question(now) {
+                busy = true;
+                self.send_question(&question, now);
+            }
+            while let Some(port) = self.router.poll_ready_port() {
+                self.wake(port);
+            }
+            if !busy {
+                return;
+            }
+        }
+    }
+
+    fn on_router_event(&mut self, event: &RouterEvent, now: Instant) {
+        match event {
+            RouterEvent::RootChanged(root) => {
+                self.events.push_back(Event::RootChanged(root.key));
+                self.tell_coordinates(now);
+            }
+            RouterEvent::CoordinatesChanged => self.tell_coordinates(now),
+            RouterEvent::PeerMisbehaved { port, why } => {
+                self.events.push_back(Event::ClosePeer { port: *port, why: *why });
+            }
+            // A node woke up nearby: nothing waits for that here, the session layer notices by itself.
+            RouterEvent::WakeupBroadcast(_) => {}
+        }
+    }
+
+    fn on_session_event(&mut self, event: SessionEvent, now: Instant) {
+        match event {
+            SessionEvent::Up(key) => {
+                self.events.push_back(Event::SessionUp(key));
+                self.resolver.learn(key);
+                for destination in [Destination::Node(Address::of(&key)), Destination::Routed(Subnet::of(&key))] {
+                    self.resolver.settle(&destination);
+                    self.resolved(&destination, key, now);
+                }
+            }
+            SessionEvent::Down(key) => self.events.push_back(Event::SessionDown(key)),
+            SessionEvent::Pong { key, id, rtt } => self.on_pong(key, RequestId(id), rtt),
+            SessionEvent::CoordinatesChanged(_) => {}
+        }
+    }
+
+    fn on_pong(&mut self, key: PublicKey, id: RequestId, rtt: Duration) {
+        for (id, _) in self.requests.take(|open, request| open == id && request.asked == Asked::Ping(key)) {
+            let answer = status::PingAnswer {
+                key,
+                address: Address::of(&key).to_string(),
+                rtt_seconds: rtt.as_secs_f64(),
+                routed_by: self.routed_by(&key).to_owned(),
+            };
+            self.events.push_back(Event::Ping(id, Some(answer)));
+        }
+    }
+
+    /// The owner of a destination became known: whoever waited for that goes on.
+    fn resolved(&mut self, destination: &Destination, owner: PublicKey, now: Instant) {
+        let waits = |request: &Request| matches!(request.asked, Asked::Lookup(to) | Asked::PingUnresolved(to) if to == *destination);
+        for (id, request) in self.requests.take(|_, request| waits(request)) {
+            if let Asked::Lookup(target) = request.asked {
+                let seconds = now.saturating_since(request.at).as_secs_f64();
+                let address = Address::of(&owner).to_string();
+                let answer = status::LookupAnswer { target: target.ip().to_string(), key: owner, address, seconds };
+                self.events.push_back(Event::Lookup(id, Some(answer)));
+            } else {
+                self.requests.reopen(id, Request { asked: Asked::Ping(owner), ..request });
+                self.sessions.ping(&owner, id.0, now);
+            }
+        }
+        for packet in self.waiting.take(destination) {
+            self.send_packet(packet, *destination, now);
+        }
+    }
+
+    fn tell_coordinates(&mut self, now: Instant) {
+        self.sessions.set_own_coordinates(self.router.root().key, self.router.coords().clone(), now);
+    }
+
+    fn owner_of(&self, destination: &Destination) -> Option<PublicKey> {
+        let own = self.keypair.public();
+        if destination.belongs_to(&own) { Some(own) } else { self.resolver.owner(destination) }
+    }
 }

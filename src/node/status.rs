@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::PublicKey;
+pub use crate::router::status::{SnakeRoute, SnakeStatus, TreeStatus};
+pub use crate::session::status::SessionStatus;
 
 /// The node at a glance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,74 +76,6 @@ pub struct PeerStatus {
     pub queued_bytes: usize,
     /// Frames dropped at its queue.
     pub queue_drops: u64,
-}
-
-/// Our place in the spanning tree.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct TreeStatus {
-    /// The root we follow.
-    pub root: PublicKey,
-    /// Its sequence number.
-    pub root_sequence: u64,
-    /// Our parent's key; none if we are the root.
-    pub parent: Option<PublicKey>,
-    /// The parent's port.
-    pub parent_port: Option<u8>,
-    /// Our coordinates.
-    pub coordinates: Vec<u64>,
-    /// The nodes from the root down to us, without us.
-    pub ancestors: Vec<PublicKey>,
-    /// Whether we wait to choose a parent anew.
-    pub waiting: bool,
-}
-
-/// Our place in the snake.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SnakeStatus {
-    /// The next lower key known, whose bootstraps end here.
-    pub descending: Option<PublicKey>,
-    /// The routing table, in the order of keys.
-    pub routes: Vec<SnakeRoute>,
-}
-
-/// One entry of the snake's routing table.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SnakeRoute {
-    /// The key that bootstrapped.
-    pub key: PublicKey,
-    /// The port its bootstrap came from: the way towards the key.
-    pub via_port: u8,
-    /// The port its bootstrap went on to; none if it ended here.
-    pub next_port: Option<u8>,
-    /// Seconds since the last bootstrap.
-    pub age_seconds: f64,
-}
-
-/// One session.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SessionStatus {
-    /// The other node's key.
-    pub key: PublicKey,
-    /// Its overlay address.
-    pub address: String,
-    /// `handshaking` or `established`.
-    pub state: String,
-    /// The cipher of the current keys, if established.
-    pub cipher: Option<String>,
-    /// Seconds since the current keys were agreed.
-    pub key_age_seconds: Option<f64>,
-    /// Seconds since anything authentic came.
-    pub last_received_seconds: Option<f64>,
-    /// Its coordinates as it told us inside the session.
-    pub coordinates: Option<Vec<u64>>,
-    /// How frames to it are routed now: `tree` or `snake`.
-    pub routed_by: String,
-    /// The other side's interface MTU.
-    pub mtu: Option<u16>,
-    /// Bytes of packets received.
-    pub received_bytes: u64,
-    /// Bytes of packets sent.
-    pub sent_bytes: u64,
 }
 
 /// Who answers for an address.

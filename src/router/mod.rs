@@ -1,19 +1,296 @@
-//! (in preparation)
+//! The Pinecone router: a place in the spanning tree and in the snake, and from these the next hop of every frame.
+//!
+//! A state machine without side effects. Protocol frames ([`Router::handle_protocol_frame`]), peerings that come and
+//! go, and time ([`Router::handle_timeout`]) change the routing state; traffic frames ([`Router::forward`],
+//! [`Router::originate`]) only read it. After each call that takes `now`, the caller fetches what there is to send and
+//! to know.
+//!
+//! - `api`: what goes in and comes out;
+//! - `peers`: the peerings and what they announced; `tree`, `announce`: the spanning tree;
+//! - `snake`: routes that bootstraps left; `broadcast`: wakeup broadcasts;
+//! - `next_hop`, `forward`: from state to verdict;
+//! - `fair`, `budget`, `outgoing`, `events`, `timers`: what keeps it bounded, and in time.
 
-/// The number of a peering at our node: 1 to 253; 0 is the node itself.
-pub type Port = u8;
+mod announce;
+mod api;
+mod broadcast;
+mod budget;
+mod events;
+mod fair;
+mod forward;
+mod next_hop;
+mod outgoing;
+mod peers;
+mod snake;
+pub mod status;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod tree;
+#[cfg(test)]
+mod vectors;
 
-/// What carries a peering; faster kinds win ties. Order and numbers are the reference's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PeerKind {
-    /// In the same process.
-    Pipe = 0,
-    /// Found by LAN discovery.
-    Lan = 1,
-    /// Apple's peer-to-peer link.
-    Bonjour = 2,
-    /// Configured, or accepted from anywhere.
-    Remote = 3,
-    /// Bluetooth.
-    Bluetooth = 4,
+use std::sync::Arc;
+
+pub use self::api::{Delivery, PeerKind, PeerMisbehaved, Port, RouterConfig, RouterEvent, Verdict};
+pub use self::peers::PortsExhausted;
+pub use self::timers::{RouterTimer, Timings};
+
+use self::broadcast::Broadcasts;
+use self::budget::Pool;
+use self::events::Events;
+use self::next_hop::SignerIndex;
+use self::outgoing::{Outgoing, Queues};
+use self::peers::{Peer, Peers};
+use self::snake::Snake;
+use self::timers::Timers;
+use self::tree::Tree;
+use crate::buf::PacketBuf;
+use crate::drops::{DropCounters, DropReason};
+use crate::keys::{Keypair, PublicKey};
+use crate::time::{Instant, UnixClock};
+use crate::wire::coords::Coords;
+use crate::wire::frame::Frame;
+use crate::wire::tree::Root;
+
+/// The router of one node.
+#[derive(Debug)]
+pub struct Router {
+    config: RouterConfig,
+    keypair: Arc<Keypair>,
+    own: PublicKey,
+    clock: UnixClock,
+    /// The last sequence that we signed a bootstrap or broadcast with.
+    last_sequence: u64,
+    peers: Peers,
+    tree: Tree,
+    signers: SignerIndex,
+    snake: Snake,
+    broadcasts: Broadcasts,
+    tree_pool: Pool,
+    snake_pool: Pool,
+    timers: Timers,
+    outgoing: Queues,
+    events: Events,
+    drops: DropCounters,
+}
+
+impl Router {
+    /// A router without peers, root of its own tree. `clock` dates bootstraps and broadcasts.
+    pub fn new(config: RouterConfig, keypair: Arc<Keypair>, clock: UnixClock, now: Instant) -> Self {
+        let own = keypair.public();
+        let mut timers = Timers::default();
+        timers.set(RouterTimer::RootRefresh, now + config.timings.root_refresh);
+        timers.set(RouterTimer::Broadcast, now + config.timings.broadcast);
+        Self {
+            own,
+            clock,
+            last_sequence: 0,
+            peers: Peers::default(),
+            tree: Tree::new(own, config.initial_sequence),
+            signers: SignerIndex::default(),
+            snake: Snake::new(config.max_routes, now),
+            broadcasts: Broadcasts::new(),
+            tree_pool: Pool::new(now),
+            snake_pool: Pool::new(now),
+            timers,
+            outgoing: Queues::default(),
+            events: Events::default(),
+            drops: DropCounters::default(),
+            keypair,
+            config,
+        }
+    }
+
+    /// Takes in a peering that came up: it gets the lowest free port, and our announcement as its first frame.
+    ///
+    /// # Errors
+    /// [`PortsExhausted`] if there are 253 already.
+    pub fn add_peer(&mut self, key: PublicKey, kind: PeerKind, now: Instant) -> Result<Port, PortsExhausted> {
+        let port = self.peers.free_port()?;
+        self.add_peer_at(port, key, kind, now);
+        Ok(port)
+    }
+
+    fn add_peer_at(&mut self, port: Port, key: PublicKey, kind: PeerKind, now: Instant) {
+        self.peers.insert(port, Peer::new(key, kind, now));
+        if !self.timers.is_set(RouterTimer::Maintenance) {
+            self.timers.set(RouterTimer::Maintenance, now + self.config.timings.maintenance);
+        }
+        self.outgoing.announce(port);
+    }
+
+    /// Forgets a peering that ended (§4.6). Frames that wait for it are dropped.
+    pub fn remove_peer(&mut self, port: Port, now: Instant) {
+        self.forget_signers(port);
+        if self.peers.remove(port).is_none() {
+            return;
+        }
+        self.drops.add(DropReason::PeeringClosed, self.outgoing.forget(port) as u64);
+        self.events.forget(port);
+        if self.peers.is_empty() {
+            return self.start_over(now);
+        }
+        self.snake.forget_port(port, now);
+        if self.tree.parent == Some(port) {
+            self.select_parent_anew(now);
+        } else {
+            self.update_tree();
+        }
+    }
+
+    /// The last peering is gone: nothing that we know is of any use to the next one.
+    fn start_over(&mut self, now: Instant) {
+        self.snake = Snake::new(self.config.max_routes, now);
+        self.broadcasts.clear();
+        self.signers.clear();
+        self.tree.accepted = 0;
+        self.timers.clear(RouterTimer::Reparent);
+        self.timers.clear(RouterTimer::Maintenance);
+        self.become_root(now);
+    }
+
+    /// Takes a frame of any type but traffic. What is of no use is dropped and counted.
+    ///
+    /// # Errors
+    /// [`PeerMisbehaved`]: close the peering.
+    pub fn handle_protocol_frame(&mut self, from: Port, frame: &Frame<'_>, now: Instant) -> Result<(), PeerMisbehaved> {
+        if self.peers.get(from).is_none() {
+            self.drops.count(DropReason::PeeringClosed);
+            return Ok(());
+        }
+        match frame {
+            Frame::Keepalive => Ok(()),
+            Frame::Announcement(payload) => self.handle_announcement(from, payload, now),
+            Frame::Broadcast(frame) => self.handle_broadcast(from, frame, now),
+            Frame::Bootstrap(frame) => {
+                self.handle_bootstrap(from, frame, now);
+                Ok(())
+            }
+            Frame::Traffic(_) | Frame::Unknown(_) => {
+                self.drops.count(DropReason::UnknownFrame);
+                Ok(())
+            }
+        }
+    }
+
+    /// When [`Router::handle_timeout`] is to be called, and what for.
+    pub fn poll_timeout(&self) -> Option<(Instant, RouterTimer)> {
+        self.timers.next()
+    }
+
+    /// Does what is due at `now`. Each timer runs once, however late it is.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.take_due(now) {
+            match timer {
+                RouterTimer::RootRefresh => self.become_root(now),
+                RouterTimer::ParentExpiry | RouterTimer::Reparent => self.select_parent_anew(now),
+                RouterTimer::Maintenance => {
+                    self.check_waiting_announcements(now);
+                    self.maintain_snake(now);
+                }
+                RouterTimer::Broadcast => self.maintain_broadcasts(now),
+            }
+        }
+    }
+
+    /// The next protocol frame to send, to whichever port. For callers that take all frames at once; one that can wait
+    /// for a slow peer should use [`Router::poll_ready_port`] and [`Router::poll_transmit_to`] instead, because a frame
+    /// that stays here can still be superseded.
+    #[must_use]
+    pub fn poll_transmit(&mut self) -> Option<(Port, PacketBuf)> {
+        while let Some(port) = self.outgoing.first_waiting() {
+            if let Some(frame) = self.poll_transmit_to(port) {
+                return Some((port, frame));
+            }
+        }
+        None
+    }
+
+    /// The next protocol frame for `port`. Announcements are made when they are fetched, so a slow peer gets the
+    /// latest.
+    #[must_use]
+    pub fn poll_transmit_to(&mut self, port: Port) -> Option<PacketBuf> {
+        while let Some(next) = self.outgoing.pop(port) {
+            match next {
+                Outgoing::Frame(frame) => return Some(frame),
+                Outgoing::Announcement => {
+                    if let Some(frame) = self.announcement_for(port) {
+                        return Some(frame);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// A port for which there is something to send since its queue was last empty. Each is named once until then.
+    #[must_use]
+    pub fn poll_ready_port(&mut self) -> Option<Port> {
+        self.outgoing.pop_woken()
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<RouterEvent> {
+        self.events.pop(self.tree.root)
+    }
+
+    /// Our coordinates: the ports from the root down to us.
+    pub fn coords(&self) -> &Coords {
+        &self.tree.coords
+    }
+
+    /// The root that we follow; ourselves if we have no parent.
+    pub fn root(&self) -> Root {
+        self.tree.root
+    }
+
+    /// Our parent's port.
+    pub fn parent(&self) -> Option<Port> {
+        self.tree.parent
+    }
+
+    /// The coordinates of a peer, if it announced any.
+    pub fn peer_coords(&self, port: Port) -> Option<&Coords> {
+        self.peers.get(port)?.heard.as_ref().map(|heard| &heard.coords)
+    }
+
+    /// The root that a peer follows, if it announced one.
+    pub fn peer_root(&self, port: Port) -> Option<Root> {
+        self.peers.get(port)?.root()
+    }
+
+    /// Number of entries in the snake's routing table.
+    pub fn route_count(&self) -> usize {
+        self.snake.routes.len()
+    }
+
+    /// Protocol frames dropped, by reason.
+    pub fn drops(&self) -> &DropCounters {
+        &self.drops
+    }
+
+    /// The counters, for callers that count the drops that [`Router::forward`] and [`Router::originate`] name.
+    pub fn drops_mut(&mut self) -> &mut DropCounters {
+        &mut self.drops
+    }
+
+    /// Whether we lost trust in our parent and let that spread before choosing another one.
+    fn is_waiting(&self) -> bool {
+        self.timers.is_set(RouterTimer::Reparent)
+    }
+
+    /// The sequence of our next bootstrap or broadcast: the time, and always above the last.
+    fn next_sequence(&mut self, now: Instant) -> u64 {
+        self.last_sequence = self.clock.at(now).0.max(self.last_sequence.saturating_add(1));
+        self.last_sequence
+    }
+
+    /// Queues a frame for `port`.
+    fn send(&mut self, port: Port, frame: PacketBuf) {
+        if self.outgoing.push(port, frame) {
+            self.drops.count(DropReason::QueueFull);
+        }
+    }
 }

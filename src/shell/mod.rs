@@ -1,1 +1,24 @@
-//! (in preparation)
+//! The shell: all side effects, no decisions.
+//!
+//! It moves bytes between the operating system and the pure half: sockets, the TUN, timers, files, signals. One thread, one
+//! runtime: the [`core_loop`] owns the only `Node` and the TUN, one task per peering owns a stream and its `Link`, and batches
+//! of frames pass between them over bounded channels.
+
+pub mod clock;
+pub mod config_file;
+pub mod control_socket;
+pub(crate) mod core_loop;
+pub mod daemon;
+pub mod files;
+pub mod key_file;
+pub mod logging;
+pub(crate) mod netlink;
+pub mod password_file;
+pub(crate) mod peer_task;
+pub mod preflight;
+pub(crate) mod peerings;
+pub(crate) mod readiness;
+pub(crate) mod timer;
+pub(crate) mod transport;
+pub(crate) mod tun;
+pub(crate) mod wanted;

@@ -10,7 +10,7 @@ use crate::wire::snake::Watermark;
 use crate::wire::{FrameOverflow, Reader};
 
 /// Replaces the watermark of a traffic frame that goes by key. In place if the sequence takes as many bytes as before;
-/// otherwise the header moves, the payload never does. A frame that [`parse`] would not call such a frame is left as it is.
+/// otherwise the header moves, the payload never does. A frame that [`parse`](super::parse) would not call such a frame is left as it is.
 ///
 /// # Errors
 /// [`FrameOverflow`] if the frame would outgrow its length field; it is unchanged.
@@ -34,7 +34,7 @@ pub fn set_watermark(frame: &mut PacketBuf, watermark: Watermark) -> Result<(), 
 }
 
 /// Turns a traffic frame that goes by coordinates into one that goes by key: the destination goes, the watermark comes.
-/// Header bytes move, the payload does not. A frame that goes by key already only gets the watermark; one that [`parse`]
+/// Header bytes move, the payload does not. A frame that goes by key already only gets the watermark; one that [`parse`](super::parse)
 /// would refuse is left as it is.
 ///
 /// # Errors

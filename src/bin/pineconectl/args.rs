@@ -1,0 +1,147 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use pinecone::config::{DEFAULT_KEY_FILE, DEFAULT_SOCKET, PeerUri};
+use pinecone::control::{MAX_TIMEOUT, parse_target};
+use pinecone::node::Target;
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 ok, 1 failure, 2 usage, 3 daemon not running, 4 permission, 5 timeout or unreachable.";
+
+/// Controls a running pineconed
+#[derive(Debug, Parser)]
+#[command(name = "pineconectl", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    /// The daemon's control socket
+    #[arg(long, global = true, value_name = "PATH", env = "PINECONE_SOCKET", default_value = DEFAULT_SOCKET)]
+    pub(crate) socket: PathBuf,
+
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Seconds to wait for an answer, at most 300
+    #[arg(long, global = true, value_name = "S", default_value = "10", value_parser = parse_timeout)]
+    pub(crate) timeout: Duration,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The node at a glance
+    Status,
+    /// Peerings, and peers that are to be dialled and are not connected
+    Peers,
+    /// This node's place in the spanning tree
+    Tree,
+    /// This node's place in the snake, and its routing table
+    Snake,
+    /// Encrypted sessions with other nodes
+    Sessions,
+    /// Find out which node owns an overlay address
+    Lookup {
+        /// An overlay address or a public key
+        #[arg(value_parser = parse_target)]
+        target: Target,
+    },
+    /// Measure the round-trip time to a node, inside a session
+    Ping(PingOptions),
+    /// Add or remove peers while the daemon runs
+    #[command(subcommand)]
+    Peer(PeerCommand),
+    /// Make and look at private key files; needs no daemon
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PingOptions {
+    /// An overlay address or a public key
+    #[arg(value_parser = parse_target)]
+    pub(crate) target: Target,
+
+    /// How many to send
+    #[arg(short, long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+
+    /// Seconds between an answer and the next ping, 0.01 to 3600
+    #[arg(short, long, value_name = "S", default_value = "1", value_parser = parse_interval)]
+    pub(crate) interval: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PeerCommand {
+    /// Dial a peer until the daemon stops (to keep it, name it in peering.peers)
+    Add {
+        /// For example tcp://192.0.2.1:7463
+        uri: PeerUri,
+    },
+    /// Stop dialling a peer and close the peering
+    Remove {
+        /// As it was added
+        uri: PeerUri,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a private key, in FILE (never overwritten) or else on standard output
+    Generate {
+        /// The file to make
+        file: Option<PathBuf>,
+    },
+    /// Show the public key, address and subnet of a private key file
+    Show {
+        /// The private key file
+        #[arg(default_value = DEFAULT_KEY_FILE)]
+        file: PathBuf,
+    },
+    /// Show only the overlay address of a private key file
+    Address {
+        /// The private key file
+        #[arg(default_value = DEFAULT_KEY_FILE)]
+        file: PathBuf,
+    },
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    seconds_within(text, Duration::from_millis(1), MAX_TIMEOUT)
+}
+
+/// More often than every 10 ms would measure the control socket.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    seconds_within(text, Duration::from_millis(10), Duration::from_secs(3600))
+}
+
+fn seconds_within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let span = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let (low, high) = (least.as_secs_f64(), most.as_secs_f64());
+    span.filter(|span| (least..=most).contains(span)).ok_or_else(|| format!("seconds from {low} to {high}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn spans_are_seconds_within_bounds() {
+        assert_eq!(parse_timeout("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_timeout("300"), Ok(Duration::from_secs(300)));
+        for wrong in ["0", "-1", "301", "nan", "inf", "5s", "", "1e99"] {
+            assert!(parse_timeout(wrong).is_err(), "{wrong}");
+        }
+        assert!(parse_interval("0.001").is_err());
+    }
+}

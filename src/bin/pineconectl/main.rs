@@ -1,0 +1,87 @@
+//! `pineconectl`: asks the running daemon, one request and one answer at a time, and looks after key files.
+//!
+//! What was asked for goes to standard output, as text for people or, with `--json`, as one JSON document; errors go to
+//! standard error, one line each. Exit codes: 0 ok, 1 failure, 2 usage, 3 daemon not running, 4 permission, 5 timeout or
+//! unreachable.
+
+mod args;
+mod client;
+mod error;
+mod keys;
+mod output;
+mod peers;
+mod ping;
+mod show;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use pinecone::control::{Answer, Request};
+use serde_json::json;
+
+use args::{Arguments, Command, PeerCommand};
+use client::Client;
+use error::CommandError;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way too, with code 0. If it cannot be printed there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(error::USAGE));
+        }
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error.print();
+            error.exit_code()
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), CommandError> {
+    let request = match &arguments.command {
+        Command::Key(command) => return keys::run(command, arguments.json),
+        Command::Ping(options) => return ping::run(arguments, options),
+        Command::Status => Request::Status,
+        Command::Peers => Request::Peers,
+        Command::Tree => Request::Tree,
+        Command::Snake => Request::Snake,
+        Command::Sessions => Request::Sessions,
+        Command::Lookup { target } => Request::Lookup { target: *target, timeout: arguments.timeout },
+        Command::Peer(PeerCommand::Add { uri }) => Request::PeerAdd { uri: uri.clone() },
+        Command::Peer(PeerCommand::Remove { uri }) => Request::PeerRemove { uri: uri.clone() },
+    };
+    let answer = Client::connect(&arguments.socket, arguments.timeout)?.ask(&request)?;
+    if arguments.json { print_document(&request, &answer) } else { output::text(&as_text(&request, &answer)) }
+}
+
+/// The answer as one JSON document; what was done, if there is nothing to answer.
+fn print_document(request: &Request, answer: &Answer) -> Result<(), CommandError> {
+    match (request, answer) {
+        (Request::PeerAdd { uri }, Answer::Done) => output::json(&json!({ "added": uri })),
+        (Request::PeerRemove { uri }, Answer::Done) => output::json(&json!({ "removed": uri })),
+        _ => output::json(answer),
+    }
+}
+
+/// The answer for people.
+fn as_text(request: &Request, answer: &Answer) -> String {
+    match (request, answer) {
+        (_, Answer::Status(status)) => show::status(status),
+        (_, Answer::Peers(peers)) => peers::text(peers),
+        (_, Answer::Tree(tree)) => show::tree(tree),
+        (_, Answer::Snake(snake)) => show::snake(snake),
+        (_, Answer::Sessions(sessions)) => show::sessions(sessions),
+        (_, Answer::Lookup(answer)) => show::lookup(answer),
+        (_, Answer::Ping(answer)) => ping::reply_line(1, answer),
+        (Request::PeerAdd { uri }, Answer::Done) => {
+            format!("{uri} will be dialled until the daemon stops; `pineconectl peers` shows how it goes\n")
+        }
+        (Request::PeerRemove { uri }, Answer::Done) => format!("{uri} is removed\n"),
+        (_, Answer::Done) => String::new(),
+    }
+}

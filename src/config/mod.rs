@@ -1,0 +1,236 @@
+//! Configuration: TOML text to a typed [`Config`].
+//!
+//! This module reads text, never files: the shell hands it what it read, and the name to put into errors. Whatever a value
+//! can be checked for without looking at the host is checked while it is read, so that the error can name its line; what
+//! needs the host (may this key file be read? is that directory there?) is `pineconed check`'s and the daemon's.
+//!
+//! Rules of the format: every key has a default, an unknown key is an error, an empty string means "none" where a value is
+//! optional, paths are absolute or relative to the working directory, and a value that this version cannot honour is refused
+//! rather than ignored ([`availability`]).
+
+pub mod availability;
+mod error;
+mod secret;
+mod uri;
+mod values;
+
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+pub use error::{ConfigError, Position};
+pub use secret::{Secret, WeakSecret};
+pub use uri::{Host, ListenUri, PeerUri, Scheme, UriError};
+pub use values::{InterfaceName, InterfacePattern, LogFilter, LogFormat, TunName, ValueError};
+
+use availability::DISCOVERY;
+use values::{available_metrics_listen, distinct, optional_group, optional_path, section};
+
+use crate::ip::firewall::Policy;
+
+/// The port that peerings listen on unless told otherwise: the phone keys of PINE.
+pub const DEFAULT_PORT: u16 = 7463;
+/// Where the daemon looks for its configuration if it is not told a file.
+pub const DEFAULT_FILE: &str = "/etc/pinecone/pineconed.toml";
+/// Where the private key lies unless told otherwise.
+pub const DEFAULT_KEY_FILE: &str = "/var/lib/pinecone/node.key";
+/// Where the control socket lies unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/pinecone/pineconed.sock";
+
+/// Everything that can be configured. [`Config::default`] is what an empty file means.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Who this node is.
+    #[serde(deserialize_with = "section")]
+    pub node: NodeSection,
+    /// The host's interface to the overlay.
+    #[serde(deserialize_with = "section")]
+    pub tun: TunSection,
+    /// Peerings by configuration.
+    #[serde(deserialize_with = "section")]
+    pub peering: PeeringSection,
+    /// End-to-end sessions.
+    #[serde(deserialize_with = "section")]
+    pub session: SessionSection,
+    /// Peerings found on the LAN.
+    #[serde(deserialize_with = "section")]
+    pub discovery: DiscoverySection,
+    /// What others may open towards this host.
+    #[serde(deserialize_with = "section")]
+    pub firewall: FirewallSection,
+    /// The control socket.
+    #[serde(deserialize_with = "section")]
+    pub control: ControlSection,
+    /// Prometheus metrics.
+    #[serde(deserialize_with = "section")]
+    pub metrics: MetricsSection,
+    /// The log.
+    #[serde(deserialize_with = "section")]
+    pub log: LogSection,
+}
+
+/// `[node]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeSection {
+    /// File of the private key; made on the first start.
+    pub private_key_file: PathBuf,
+}
+
+/// `[tun]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TunSection {
+    /// The interface, or none for a node that only routes for others.
+    pub name: TunName,
+    /// The interface's MTU in bytes.
+    #[serde(deserialize_with = "values::mtu")]
+    pub mtu: u16,
+    /// An open TUN descriptor that was passed to the daemon, to be used instead of opening one.
+    #[serde(deserialize_with = "values::descriptor")]
+    pub fd: Option<i32>,
+}
+
+/// `[peering]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PeeringSection {
+    /// Where to accept peerings.
+    #[serde(deserialize_with = "distinct")]
+    pub listen: Vec<ListenUri>,
+    /// Whom to dial, for as long as the daemon runs.
+    #[serde(deserialize_with = "distinct")]
+    pub peers: Vec<PeerUri>,
+    /// Refuse peerings whose link did not prove the peer's key.
+    pub require_authenticated: bool,
+}
+
+/// `[session]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionSection {
+    /// File of the group password; none for sessions with anyone.
+    #[serde(deserialize_with = "optional_path")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// `[discovery]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DiscoverySection {
+    /// Whether to look for peers on the LAN.
+    #[serde(deserialize_with = "values::available_discovery")]
+    pub enabled: bool,
+    /// The interfaces to look on.
+    #[serde(deserialize_with = "distinct")]
+    pub interfaces: Vec<InterfacePattern>,
+}
+
+/// `[firewall]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FirewallSection {
+    /// What others may open towards this host.
+    pub inbound: Policy,
+}
+
+/// `[control]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlSection {
+    /// Path of the control socket.
+    #[serde(deserialize_with = "values::socket_path")]
+    pub socket: PathBuf,
+    /// A group whose members may use it besides the daemon's own user and root: a name or a number.
+    #[serde(deserialize_with = "optional_group")]
+    pub group: Option<String>,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsSection {
+    /// Address and port for Prometheus; empty for none.
+    #[serde(deserialize_with = "available_metrics_listen")]
+    pub listen: String,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSection {
+    /// What to log.
+    pub level: LogFilter,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+impl Default for NodeSection {
+    fn default() -> Self {
+        Self { private_key_file: DEFAULT_KEY_FILE.into() }
+    }
+}
+
+impl Default for TunSection {
+    fn default() -> Self {
+        Self { name: TunName::default(), mtu: values::MAX_MTU, fd: None }
+    }
+}
+
+impl Default for ControlSection {
+    fn default() -> Self {
+        Self { socket: DEFAULT_SOCKET.into(), group: None }
+    }
+}
+
+impl Default for PeeringSection {
+    fn default() -> Self {
+        let listen =
+            ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, DEFAULT_PORT).into(), interface: None };
+        Self { listen: vec![listen], peers: Vec::new(), require_authenticated: false }
+    }
+}
+
+impl Default for DiscoverySection {
+    fn default() -> Self {
+        Self { enabled: DISCOVERY.is_ok(), interfaces: vec![InterfacePattern::any()] }
+    }
+}
+
+impl Config {
+    /// Reads `text`; `file` is its name in errors.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place: TOML syntax, an unknown key, a value that cannot be.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
+        let deserializer = toml::Deserializer::parse(text).map_err(|error| ConfigError::syntax(file, text, &error))?;
+        serde_path_to_error::deserialize(deserializer).map_err(|error| ConfigError::value(file, text, &error))
+    }
+
+    /// What is allowed but probably not meant, in sentences.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.peering.require_authenticated {
+            warnings.push(
+                "peering.require_authenticated = true: tcp:// links cannot prove the other side's key in this version, so \
+                 every tcp peering will be refused; set it to false to peer over tcp://"
+                    .to_owned(),
+            );
+        }
+        if self.peering.listen.is_empty() && self.peering.peers.is_empty() && !self.discovery.enabled {
+            warnings.push(
+                "peering.listen and peering.peers are both empty: this node will be alone until `pineconectl peer add`"
+                    .to_owned(),
+            );
+        }
+        if self.tun.name == TunName::None && self.tun.fd.is_some() {
+            warnings.push("tun.fd is not used while tun.name is \"none\"; remove one of the two".to_owned());
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+use std::net::Ipv6Addr;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const KEY: &str = "ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef0123456789";
+
+fn peer(text: &str) -> Result<PeerUri, UriError> {
+    text.parse()
+}
+
+fn listen(text: &str) -> Result<ListenUri, UriError> {
+    text.parse()
+}
+
+#[test]
+fn a_peer_is_a_name_or_an_address_with_options() {
+    let uri = peer(&format!("TCP://Node.Example.ORG:7463?interface=eth0.7&max_backoff=5m&key={KEY}")).unwrap();
+    assert_eq!(uri.scheme, Scheme::Tcp);
+    assert_eq!(uri.host, Host::Name("node.example.org".to_owned()));
+    assert_eq!(uri.port, 7463);
+    assert_eq!(uri.key, Some(KEY.parse().unwrap()));
+    assert_eq!(uri.max_backoff, Some(Duration::from_secs(300)));
+    assert_eq!(uri.interface, Some("eth0.7".parse().unwrap()));
+    let canonical = format!("tcp://node.example.org:7463?key={}&max_backoff=300s&interface=eth0.7", KEY.to_lowercase());
+    assert_eq!(uri.to_string(), canonical);
+    assert_eq!(peer("tcp://192.0.2.1:1").unwrap().to_string(), "tcp://192.0.2.1:1");
+    assert_eq!(peer("tcp://[2001:DB8:0::1]:65535").unwrap().to_string(), "tcp://[2001:db8::1]:65535");
+    assert_eq!(peer("tcp://[fe80::1]:1?interface=wlan0").unwrap().to_string(), "tcp://[fe80::1]:1?interface=wlan0");
+}
+
+#[test]
+fn every_wrong_part_has_its_own_error() {
+    let cases: &[(&str, UriError)] = &[
+        ("", UriError::NoScheme),
+        ("192.0.2.1:7463", UriError::NoScheme),
+        ("://192.0.2.1:7463", UriError::NoScheme),
+        ("http://192.0.2.1:80", UriError::UnknownScheme),
+        ("tls://192.0.2.1:7464", UriError::AbsentScheme("tls")),
+        ("WSS://192.0.2.1:7464", UriError::AbsentScheme("wss")),
+        ("unix:///run/x", UriError::AbsentScheme("unix")),
+        ("tcp://me@192.0.2.1:7463", UriError::UserInfo),
+        ("tcp://", UriError::NoHost),
+        ("tcp://:7463", UriError::NoHost),
+        ("tcp://[]:7463", UriError::NoHost),
+        ("tcp://2001:db8::1:7463", UriError::NoBrackets),
+        ("tcp://[2001:db8::1", UriError::BadIpv6),
+        ("tcp://[192.0.2.1]:7463", UriError::BadIpv6),
+        ("tcp://[fe80::1%eth0]:7463", UriError::Zone),
+        ("tcp://192.0.2.300:7463", UriError::BadHost),
+        ("tcp://no..dots:7463", UriError::BadHost),
+        ("tcp://-dash:7463", UriError::BadHost),
+        ("tcp://sp ace:7463", UriError::BadHost),
+        ("tcp://0.0.0.0:7463", UriError::Unspecified),
+        ("tcp://[::]:7463", UriError::Unspecified),
+        ("tcp://[fe80::1]:7463", UriError::NoInterface),
+        ("tcp://[640:1234::1]:7463", UriError::Overlay),
+        ("tcp://[701::1]:7463", UriError::Overlay),
+        ("tcp://192.0.2.1", UriError::NoPort),
+        ("tcp://192.0.2.1:", UriError::NoPort),
+        ("tcp://[2001:db8::1]", UriError::NoPort),
+        ("tcp://192.0.2.1:0", UriError::BadPort),
+        ("tcp://192.0.2.1:65536", UriError::BadPort),
+        ("tcp://192.0.2.1:+7463", UriError::BadPort),
+        ("tcp://192.0.2.1:7463/", UriError::Path),
+        ("tcp://192.0.2.1:7463#top", UriError::Path),
+        ("tcp://192.0.2.1:7463?", UriError::UnknownOption(1, PEER_OPTIONS)),
+        ("tcp://192.0.2.1:7463?interface=eth0&colour=red", UriError::UnknownOption(2, PEER_OPTIONS)),
+        ("tcp://192.0.2.1:7463?key=abcd", UriError::BadKey),
+        ("tcp://192.0.2.1:7463?max_backoff=0s", UriError::BadBackoff),
+        ("tcp://192.0.2.1:7463?max_backoff=25h", UriError::BadBackoff),
+        ("tcp://192.0.2.1:7463?max_backoff=10", UriError::BadBackoff),
+        ("tcp://192.0.2.1:7463?max_backoff=99999999999999999999h", UriError::BadBackoff),
+        ("tcp://192.0.2.1:7463?max_backoff=5µ", UriError::BadBackoff),
+        ("tcp://192.0.2.1:7463?interface=far-too-long-name", UriError::BadInterface(ValueError::InterfaceName)),
+        ("tcp://192.0.2.1:7463?interface=a&interface=a", UriError::RepeatedOption("interface")),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(peer(text), Err(expected.clone()), "{text}");
+    }
+    assert_eq!(peer(&format!("tcp://{}:1", "a".repeat(MAX_LEN))), Err(UriError::TooLong));
+    assert_eq!(peer(&format!("tcp://{}:1", "a".repeat(MAX_LABEL + 1))), Err(UriError::BadHost));
+    assert!(peer(&format!("tcp://{}:1", "a".repeat(MAX_LABEL))).is_ok());
+}
+
+#[test]
+fn errors_do_not_repeat_what_may_be_a_secret() {
+    for text in [
+        "tcp://user:hunter2@192.0.2.1:7463",
+        "tcp://192.0.2.1:7463?password=hunter2",
+        "tcp://192.0.2.1:7463?key=hunter2",
+        "tcp://192.0.2.1:7463?hunter2",
+        "hunter2",
+    ] {
+        let message = peer(text).unwrap_err().to_string();
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn listening_needs_an_address_and_takes_port_zero() {
+    assert_eq!(listen("tcp://[::]:7463").unwrap().address, (Ipv6Addr::UNSPECIFIED, 7463).into());
+    assert_eq!(listen("tcp://127.0.0.1:0").unwrap().to_string(), "tcp://127.0.0.1:0");
+    assert_eq!(listen("tcp://[fe80::1]:1?interface=eth0").unwrap().to_string(), "tcp://[fe80::1]:1?interface=eth0");
+    assert_eq!(listen("tcp://localhost:1"), Err(UriError::ListenName));
+    assert_eq!(listen("tcp://[600::1]:1"), Err(UriError::Overlay));
+    assert_eq!(listen("tcp://[fe80::1]:1"), Err(UriError::NoInterface));
+    assert_eq!(listen("tcp://[::]:99999"), Err(UriError::BadPort));
+    assert_eq!(listen(&format!("tcp://[::]:1?key={KEY}")), Err(UriError::UnknownOption(1, LISTEN_OPTIONS)));
+}
+
+#[test]
+fn the_same_endpoint_may_have_other_options() {
+    let plain = peer("tcp://192.0.2.1:7463").unwrap();
+    assert!(plain.same_endpoint(&peer(&format!("tcp://192.0.2.1:7463?key={KEY}")).unwrap()));
+    assert!(!plain.same_endpoint(&peer("tcp://192.0.2.1:7464").unwrap()));
+    assert!(!plain.same_endpoint(&peer("tcp://192.0.2.1:7463?interface=eth0").unwrap()));
+}
+
+fn host() -> impl Strategy<Value = Host> {
+    prop_oneof![
+        any::<std::net::Ipv4Addr>().prop_map(|ip| Host::Ip(ip.into())),
+        any::<Ipv6Addr>().prop_map(|ip| Host::Ip(ip.into())),
+        "[a-z0-9_]{1,20}(\\.[a-z][a-z0-9-]{0,20}){0,3}".prop_map(Host::Name),
+    ]
+}
+
+fn uri() -> impl Strategy<Value = PeerUri> {
+    let key = proptest::option::of(any::<[u8; 32]>().prop_map(PublicKey));
+    let backoff = proptest::option::of((1u64..=24 * 3600).prop_map(Duration::from_secs));
+    let interface = proptest::option::of("[a-z][a-z0-9.@_-]{0,14}".prop_map(|name| name.parse().unwrap()));
+    (host(), 1u16.., key, backoff, interface).prop_map(|(host, port, key, max_backoff, interface)| PeerUri {
+        scheme: Scheme::Tcp,
+        host,
+        port,
+        key,
+        max_backoff,
+        interface,
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_uri_that_is_accepted_displays_as_text_of_the_same_uri(uri in uri()) {
+        // Some combinations are refused (overlay addresses, all-digit names); what is accepted must be the same.
+        if let Ok(parsed) = uri.to_string().parse::<PeerUri>() {
+            prop_assert_eq!(parsed, uri);
+        } else {
+            let refused = match &uri.host {
+                Host::Ip(ip) => is_overlay(*ip) || ip.is_unspecified() || require_interface(*ip, uri.interface.as_ref()).is_err(),
+                Host::Name(name) => !name.contains('.') && name.bytes().all(|byte| byte.is_ascii_digit()),
+            };
+            prop_assert!(refused, "{}", uri);
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in any::<String>()) {
+        let _ = peer(&text);
+        let _ = listen(&text);
+    }
+
+    #[test]
+    fn no_text_that_looks_like_a_uri_makes_the_parser_panic(
+        text in "(tcp|tls|TCP)://[\\[\\]:.a-f0-9%@µ-]{0,20}:?[0-9+]{0,6}[/?]?((key|max_backoff|interface)=?[a-z0-9µ=&]{0,10}&?){0,3}"
+    ) {
+        if let Ok(uri) = peer(&text) {
+            prop_assert_eq!(uri.to_string().parse(), Ok(uri));
+        }
+        if let Ok(uri) = listen(&text) {
+            prop_assert_eq!(uri.to_string().parse(), Ok(uri));
+        }
+    }
+}

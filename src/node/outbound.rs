@@ -1,0 +1,197 @@
+//! From the host to the overlay: which packets may leave, to whom, and how they are sealed, framed and queued.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::addr::{Destination, may_send_from};
+use crate::buf::PacketBuf;
+use crate::drops::DropReason;
+use crate::ip::{Ipv6View, MIN_MTU, icmp};
+use crate::keys::PublicKey;
+use crate::node::outbox::Flow;
+use crate::node::resolver::{self, Question};
+use crate::node::{Node, Port};
+use crate::router::Verdict;
+use crate::session::Sealed;
+use crate::time::{Duration, Instant};
+use crate::wire::coords::Coords;
+use crate::wire::frame::{self, MAX_FRAME_LEN};
+use crate::wire::session::DATA_OVERHEAD;
+use crate::wire::session::lookup::LookupQuestion;
+
+/// Handshakes, lookups and control messages: rare and small, in a flow of their own.
+pub(super) const PROTOCOL_FLOW: Flow = 0;
+/// A destination whose session has been missing for this long is reported to the application, while its newest packets are kept.
+const REPORT_AFTER: Duration = Duration::from_secs(5);
+
+/// Why the host is told that its packet did not get through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rejection {
+    NoRoute,
+    AddressUnreachable,
+    SourcePolicy,
+    HopLimit,
+    TooBig(usize),
+}
+
+impl Node {
+    /// Takes a packet from the host. It is sent, kept until its destination can be reached, or dropped with an ICMPv6 error.
+    pub fn handle_tun_packet(&mut self, packet: PacketBuf, now: Instant) {
+        match self.admit(&packet, now) {
+            Ok(destination) => {
+                self.packets_sent += 1;
+                self.send_packet(packet, destination, now);
+            }
+            Err((reason, rejection)) => {
+                self.drops.count(reason);
+                if let Some(rejection) = rejection {
+                    self.reject(&packet, rejection, now);
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Whether a packet of the host may leave, and for where it is.
+    fn admit(&mut self, packet: &[u8], now: Instant) -> Result<Destination, (DropReason, Option<Rejection>)> {
+        let view = Ipv6View::parse(packet).map_err(|_| (DropReason::MalformedPacket, None))?;
+        if view.destination().is_multicast() {
+            // The kernel's own multicast (router solicitations, MLD) has nobody to go to.
+            return Err((DropReason::NotOverlay, None));
+        }
+        let own = self.keypair.public();
+        if !may_send_from(&own, view.source()) {
+            return Err((DropReason::ForeignSource, Some(Rejection::SourcePolicy)));
+        }
+        let Some(destination) = Destination::of(view.destination()) else {
+            return Err((DropReason::NotOverlay, Some(Rejection::NoRoute)));
+        };
+        if destination.belongs_to(&own) {
+            // Ours, but the kernel knows no such host: sending it back would loop.
+            return Err((DropReason::NoRouteToKey, Some(Rejection::NoRoute)));
+        }
+        if view.hop_limit() == 0 {
+            return Err((DropReason::HopLimit, Some(Rejection::HopLimit)));
+        }
+        self.firewall.note_outbound(&view, now);
+        Ok(destination)
+    }
+
+    /// Sends a packet to whoever owns `destination`, or keeps it and sees to it that it can be sent.
+    pub(super) fn send_packet(&mut self, packet: PacketBuf, destination: Destination, now: Instant) {
+        let Some(owner) = self.resolver.owner(&destination) else {
+            self.drops.add(DropReason::WaitingRoom, self.waiting.push(destination, packet, now) as u64);
+            return self.resolver.ask(destination, now + resolver::TIMEOUT, &mut self.rng, now);
+        };
+        let limit = self.packet_limit(&owner);
+        if packet.len() > limit {
+            self.drops.count(DropReason::TooBig);
+            return self.reject(&packet, Rejection::TooBig(limit), now);
+        }
+        let flow = flow_of(&packet);
+        match self.sessions.seal(&owner, packet, now) {
+            Sealed::Ready(message) => self.send_to(&owner, message, flow, now),
+            Sealed::NotReady(packet) => self.keep(packet, destination, now),
+            Sealed::Drop(reason) => self.drops.count(reason),
+        }
+    }
+
+    /// Keeps a packet for a node that cannot be reached yet, and says so to the application if that takes long.
+    fn keep(&mut self, packet: PacketBuf, destination: Destination, now: Instant) {
+        if self.waiting.since(&destination).is_some_and(|since| since.has_passed(REPORT_AFTER, now)) {
+            self.reject(&packet, Rejection::AddressUnreachable, now);
+        }
+        self.drops.add(DropReason::WaitingRoom, self.waiting.push(destination, packet, now) as u64);
+    }
+
+    /// Nobody answered for `destination`: its packets end here.
+    pub(super) fn give_up(&mut self, destination: &Destination, now: Instant) {
+        for packet in self.waiting.take(destination) {
+            self.drops.count(DropReason::NoRouteToKey);
+            self.reject(&packet, Rejection::NoRoute, now);
+        }
+    }
+
+    /// The largest packet that the other side takes and that fits a frame on the way to it.
+    fn packet_limit(&self, to: &PublicKey) -> usize {
+        let nowhere = Coords::default();
+        let overhead = frame::traffic_overhead(self.coords_for(to).unwrap_or(&nowhere), self.router.coords());
+        // A relay may have to turn a frame routed by coordinates into one routed by key, which is larger.
+        let overhead = overhead.max(frame::traffic_overhead(&nowhere, self.router.coords())) + DATA_OVERHEAD;
+        let fits = MAX_FRAME_LEN.saturating_sub(overhead);
+        let takes = self.sessions.peer_mtu(to).map_or(usize::from(u16::MAX), usize::from);
+        fits.min(takes).max(MIN_MTU)
+    }
+
+    /// Puts the frame header before a message and queues it at the peering it has to take.
+    pub(super) fn send_to(&mut self, to: &PublicKey, mut message: PacketBuf, flow: Flow, now: Instant) {
+        // Not through `coords_for`: the router is borrowed mutably beside the sessions.
+        let root = self.router.root().key;
+        let coords = self.sessions.coordinates(to).filter(|(of_root, _)| **of_root == root).map(|(_, coords)| coords);
+        match self.router.originate(to, coords, &mut message, now) {
+            Verdict::Forward(port) => self.queue_traffic(port, message, flow, now),
+            Verdict::Drop(reason) => self.drops.count(reason),
+            // Nobody is nearer to the key than we are.
+            Verdict::Deliver(_) => self.drops.count(DropReason::NoNextHop),
+        }
+    }
+
+    /// A node's coordinates, if it told us and they belong to our tree.
+    pub(super) fn coords_for(&self, to: &PublicKey) -> Option<&Coords> {
+        let root = self.router.root().key;
+        self.sessions.coordinates(to).filter(|(of_root, _)| **of_root == root).map(|(_, coords)| coords)
+    }
+
+    pub(super) fn send_question(&mut self, question: &Question, now: Instant) {
+        let message = LookupQuestion { nonce: question.nonce, target: question.destination.ip().octets() };
+        self.send_to(&question.to, message.encode(), PROTOCOL_FLOW, now);
+    }
+
+    pub(super) fn queue_traffic(&mut self, port: Port, frame: PacketBuf, flow: Flow, now: Instant) {
+        let Some(peering) = self.peerings.get_mut(&port) else { return self.drops.count(DropReason::NoNextHop) };
+        let dropped = peering.outbox.push(frame, flow, now) as u64;
+        peering.queue_drops += dropped;
+        self.drops.add(DropReason::QueueFull, dropped);
+        self.wake(port);
+    }
+
+    /// A peering has something to send: the caller is told, unless it is fetching already.
+    pub(super) fn wake(&mut self, port: Port) {
+        let Some(peering) = self.peerings.get_mut(&port) else { return };
+        if std::mem::take(&mut peering.idle) {
+            self.ready.insert(port);
+        }
+    }
+
+    /// Tells the host by ICMPv6 that `packet` did not get through.
+    pub(super) fn reject(&mut self, packet: &[u8], rejection: Rejection, now: Instant) {
+        let from = self.address.ip();
+        let error = match rejection {
+            Rejection::NoRoute => icmp::unreachable(icmp::Unreachable::NoRoute, from, packet),
+            Rejection::AddressUnreachable => icmp::unreachable(icmp::Unreachable::AddressUnreachable, from, packet),
+            Rejection::SourcePolicy => icmp::unreachable(icmp::Unreachable::SourcePolicy, from, packet),
+            Rejection::HopLimit => icmp::hop_limit_exceeded(from, packet),
+            Rejection::TooBig(limit) => icmp::packet_too_big(limit as u32, from, packet),
+        };
+        if let Some(error) = error
+            && self.icmp_budget.take(1, now)
+        {
+            self.give_to_host(error);
+        }
+    }
+}
+
+/// The flow of the packet inside, which only we can see: addresses, protocol and the first four bytes after the fixed header (ports, or an
+/// ICMPv6 type and code).
+fn flow_of(packet: &[u8]) -> Flow {
+    let mut hasher = DefaultHasher::new();
+    packet.get(6..7).hash(&mut hasher);
+    packet.get(8..44).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The flow of a frame that we relay: who talks to whom.
+pub(super) fn relay_flow(source: &PublicKey, destination: &PublicKey) -> Flow {
+    let mut hasher = DefaultHasher::new();
+    (source, destination).hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,309 @@
+//! The traffic frames that wait to cross one peering: fair between flows and short in time. (Protocol frames go before them; those wait in
+//! the router, where a newer announcement still replaces an older one.)
+//!
+//! Fair queueing with CoDel per flow (RFC 8290, RFC 8289). Each flow has its own queue; queues take turns by deficit round robin, and
+//! a flow that has just begun to send (a ping, a handshake, a TCP acknowledgement) goes before those that keep a queue. A queue whose
+//! frames have waited longer than [`TARGET`] for a whole [`INTERVAL`] loses frames at its head until the delay is gone, which is what
+//! makes TCP slow down before the queue is long. Memory is bounded: beyond [`BYTE_LIMIT`] the fattest flow loses its oldest frame, so a
+//! flood harms itself.
+//!
+//! A relay sees flows as (source key, destination key); our own packets come with the flow of the packet inside, so that a download
+//! and a ping between the same two nodes are two flows here.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::bounded::ByteQueue;
+use crate::buf::PacketBuf;
+use crate::time::{Duration, Instant};
+
+/// Names a flow: any hash of what identifies it.
+pub type Flow = u64;
+
+/// Queueing delay that is tolerated for ever (RFC 8289 §4.3 suggests 5 % of the interval).
+const TARGET: Duration = Duration::from_millis(5);
+/// How long the delay may stay above the target before frames are dropped: a typical round-trip time.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Memory of all waiting traffic frames: 120 frames of the largest size, or 4,000 ordinary ones.
+const BYTE_LIMIT: usize = 8 << 20;
+/// Different flows told apart per peering; more share queues.
+const BUCKETS: u64 = 256;
+/// Bytes a flow may send per turn: one largest frame, so that any frame goes in one turn.
+const QUANTUM: i64 = 65_535;
+
+/// The queues of one peering.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// A flow is here exactly while it is in one of the two lists.
+    flows: BTreeMap<u64, FlowQueue>,
+    /// Flows that began to send since their queue was last empty, then those that keep a queue (RFC 8290 §4.1).
+    fresh: VecDeque<u64>,
+    steady: VecDeque<u64>,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct FlowQueue {
+    frames: ByteQueue,
+    deficit: i64,
+    codel: Codel,
+}
+
+impl Outbox {
+    /// Queues a traffic frame of `flow`; returns how many frames had to go to keep within the limit.
+    pub fn push(&mut self, frame: PacketBuf, flow: Flow, now: Instant) -> usize {
+        let bucket = flow % BUCKETS;
+        let fresh = &mut self.fresh;
+        let queue = self.flows.entry(bucket).or_insert_with(|| {
+            fresh.push_back(bucket);
+            FlowQueue { deficit: QUANTUM, ..FlowQueue::default() }
+        });
+        self.bytes += frame.footprint();
+        queue.frames.push(frame, usize::MAX, now);
+        let mut dropped = 0;
+        while self.bytes > BYTE_LIMIT && self.drop_from_fattest() {
+            dropped += 1;
+        }
+        dropped
+    }
+
+    /// The next frame to send, and how many were dropped for having waited too long.
+    pub fn pop(&mut self, now: Instant) -> (Option<PacketBuf>, usize) {
+        let mut dropped = 0;
+        while let Some((bucket, fresh)) = self.turn() {
+            let Some(queue) = self.flows.get_mut(&bucket) else {
+                self.end_turn(fresh);
+                continue;
+            };
+            if queue.deficit <= 0 {
+                queue.deficit += QUANTUM;
+                self.end_turn(fresh);
+                self.steady.push_back(bucket);
+                continue;
+            }
+            let before = queue.frames.bytes();
+            let (frame, late) = queue.codel.pop(&mut queue.frames, now);
+            self.bytes -= before - queue.frames.bytes();
+            dropped += late;
+            let Some(frame) = frame else {
+                self.retire(bucket, fresh);
+                continue;
+            };
+            queue.deficit -= frame.len() as i64;
+            return (Some(frame), dropped);
+        }
+        (None, dropped)
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Memory of all that waits, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Number of frames that wait.
+    pub fn len(&self) -> usize {
+        self.flows.values().map(|queue| queue.frames.len()).sum::<usize>()
+    }
+
+    /// Whose turn it is, and whether it is a fresh flow's.
+    fn turn(&self) -> Option<(u64, bool)> {
+        let fresh = self.fresh.front().map(|bucket| (*bucket, true));
+        fresh.or_else(|| self.steady.front().map(|bucket| (*bucket, false)))
+    }
+
+    fn end_turn(&mut self, fresh: bool) {
+        let list = if fresh { &mut self.fresh } else { &mut self.steady };
+        list.pop_front();
+    }
+
+    /// An empty queue leaves; a fresh flow goes through the steady list first, or it could keep its precedence by
+    /// sending one frame at a time (RFC 8290 §4.2).
+    fn retire(&mut self, bucket: u64, fresh: bool) {
+        self.end_turn(fresh);
+        if fresh && !self.steady.is_empty() {
+            self.steady.push_back(bucket);
+        } else {
+            self.flows.remove(&bucket);
+        }
+    }
+
+    fn drop_from_fattest(&mut self) -> bool {
+        let fattest = self.flows.values_mut().max_by_key(|queue| queue.frames.bytes());
+        let Some((_, frame)) = fattest.and_then(|queue| queue.frames.pop()) else { return false };
+        self.bytes -= frame.footprint();
+        true
+    }
+}
+
+/// Controlled delay of one queue (RFC 8289 §5).
+#[derive(Debug, Default)]
+struct Codel {
+    /// When the delay will have been above the target for an interval.
+    above_until: Option<Instant>,
+    /// The next drop, while dropping.
+    drop_at: Option<Instant>,
+    drops: u32,
+}
+
+impl Codel {
+    /// Takes the next frame that is not late, and says how many were dropped before it.
+    fn pop(&mut self, frames: &mut ByteQueue, now: Instant) -> (Option<PacketBuf>, usize) {
+        let mut dropped = 0;
+        loop {
+            let Some((queued_at, frame)) = frames.pop() else {
+                self.above_until = None;
+                self.drop_at = None;
+                return (None, dropped);
+            };
+            if !self.must_drop(queued_at, frames.is_empty(), now) {
+                return (Some(frame), dropped);
+            }
+            dropped += 1;
+        }
+    }
+
+    fn must_drop(&mut self, queued_at: Instant, last: bool, now: Instant) -> bool {
+        // The last frame is never dropped: a queue of one is no standing queue.
+        if last || now.saturating_since(queued_at) < TARGET {
+            self.above_until = None;
+            self.drop_at = None;
+            return false;
+        }
+        let Some(above_until) = self.above_until else {
+            self.above_until = Some(now + INTERVAL);
+            return false;
+        };
+        match self.drop_at {
+            Some(at) if now >= at => {
+                self.drops += 1;
+                self.drop_at = Some(at + self.spacing());
+                true
+            }
+            Some(_) => false,
+            None if now >= above_until => {
+                // Soon after the last episode: begin near its drop rate (RFC 8289 §4.2).
+                self.drops = self.drops.saturating_sub(2).max(1);
+                self.drop_at = Some(now + self.spacing());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Interval / √drops: the control law.
+    fn spacing(&self) -> Duration {
+        INTERVAL.div_f64(f64::from(self.drops.max(1)).sqrt())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(len: usize, mark: u8) -> PacketBuf {
+        PacketBuf::from(&vec![mark; len][..])
+    }
+
+    fn at_ms(ms: u64) -> Instant {
+        Instant::from_micros(ms * 1000)
+    }
+
+    #[test]
+    fn a_ping_overtakes_a_download() {
+        let mut outbox = Outbox::default();
+        for _ in 0..50 {
+            outbox.push(frame(60_000, 1), 1, Instant::ZERO);
+        }
+        // The download is established in its turn before the ping comes.
+        for _ in 0..3 {
+            outbox.pop(Instant::ZERO);
+        }
+        outbox.push(frame(100, 2), 2, Instant::ZERO);
+        assert_eq!(outbox.pop(Instant::ZERO).0.map(|frame| frame[0]), Some(2));
+    }
+
+    #[test]
+    fn two_bulk_flows_share_by_bytes() {
+        let mut outbox = Outbox::default();
+        for _ in 0..40 {
+            outbox.push(frame(60_000, 1), 1, Instant::ZERO);
+        }
+        for _ in 0..1600 {
+            outbox.push(frame(1_500, 2), 2, Instant::ZERO);
+        }
+        let mut bytes = [0usize; 3];
+        for _ in 0..400 {
+            let sent = outbox.pop(Instant::ZERO).0.unwrap();
+            bytes[usize::from(sent[0])] += sent.len();
+        }
+        let ratio = bytes[1] as f64 / bytes[2] as f64;
+        assert!((0.7..1.4).contains(&ratio), "{bytes:?}");
+    }
+
+    #[test]
+    fn a_flood_displaces_its_own_frames_only() {
+        let mut outbox = Outbox::default();
+        outbox.push(frame(100, 2), 2, Instant::ZERO);
+        let dropped: usize = (0..300).map(|_| outbox.push(frame(60_000, 1), 1, Instant::ZERO)).sum();
+        assert!(dropped > 100 && outbox.bytes() <= BYTE_LIMIT);
+        let marks: Vec<u8> = std::iter::from_fn(|| outbox.pop(Instant::ZERO).0.map(|frame| frame[0])).collect();
+        assert_eq!(marks.iter().filter(|mark| **mark == 2).count(), 1);
+    }
+
+    #[test]
+    fn a_standing_queue_is_thinned_and_a_short_burst_is_not() {
+        // Arrivals 1 ms apart, one frame leaves every 2 ms: the queue grows.
+        let mut outbox = Outbox::default();
+        let (mut dropped, mut sent) = (0, 0);
+        for ms in 0..4_000 {
+            outbox.push(frame(1_000, 1), 1, at_ms(ms));
+            if ms % 2 == 0 {
+                let (frame, late) = outbox.pop(at_ms(ms));
+                sent += usize::from(frame.is_some());
+                dropped += late;
+            }
+        }
+        assert!(dropped > 50 && sent > 1_500, "dropped {dropped}, sent {sent}");
+
+        let mut outbox = Outbox::default();
+        for _ in 0..30 {
+            outbox.push(frame(1_000, 1), 1, Instant::ZERO);
+        }
+        let burst: usize = (0..30).map(|ms| outbox.pop(at_ms(ms)).1).sum();
+        assert_eq!(burst, 0);
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out_once_or_is_counted(ops in prop::collection::vec((0u64..4, 1usize..3_000, any::<bool>()), 1..400)) {
+            let mut outbox = Outbox::default();
+            let (mut pushed, mut popped, mut dropped) = (0, 0, 0);
+            for (n, (flow, len, pop)) in ops.into_iter().enumerate() {
+                let now = at_ms(n as u64);
+                dropped += outbox.push(frame(len, 0), flow, now);
+                pushed += 1;
+                if pop {
+                    let (frame, late) = outbox.pop(now);
+                    popped += usize::from(frame.is_some());
+                    dropped += late;
+                }
+                prop_assert_eq!(outbox.len(), pushed - popped - dropped);
+                prop_assert!(outbox.bytes() <= BYTE_LIMIT);
+            }
+            loop {
+                let (frame, late) = outbox.pop(at_ms(10_000));
+                dropped += late;
+                let Some(_) = frame else { break };
+                popped += 1;
+            }
+            prop_assert_eq!(pushed, popped + dropped);
+            prop_assert!(outbox.is_empty() && outbox.bytes() == 0 && outbox.flows.len() <= 4);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What the node keeps per peering: who it is, what waits for it, what crossed it.
+
+use crate::keys::PublicKey;
+use crate::node::outbox::Outbox;
+use crate::router::PeerKind;
+use crate::time::Instant;
+
+/// A peering that came up.
+#[derive(Clone, Debug)]
+pub struct PeerInfo {
+    /// The peer's key.
+    pub key: PublicKey,
+    /// What kind of link it is, for tie-breaks.
+    pub kind: PeerKind,
+    /// Where it was dialled or came from, for people.
+    pub uri: String,
+    /// Whether the peer dialled us.
+    pub inbound: bool,
+    /// Whether the link proved the key.
+    pub authenticated: bool,
+}
+
+/// One peering.
+#[derive(Debug)]
+pub(super) struct Peering {
+    pub(super) info: PeerInfo,
+    pub(super) up_since: Instant,
+    pub(super) outbox: Outbox,
+    /// Whether the caller found the outbox empty, so that the next frame has to be reported.
+    pub(super) idle: bool,
+    pub(super) received_bytes: u64,
+    pub(super) sent_bytes: u64,
+    pub(super) queue_drops: u64,
+}
+
+impl Peering {
+    pub(super) fn new(info: PeerInfo, now: Instant) -> Self {
+        Self {
+            info,
+            up_since: now,
+            outbox: Outbox::default(),
+            idle: true,
+            received_bytes: 0,
+            sent_bytes: 0,
+            queue_drops: 0,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What the node tells about itself, for `pineconectl` and metrics.
+
+use crate::addr::Address;
+use crate::keys::PublicKey;
+use crate::node::Node;
+use crate::node::status::{PeerStatus, SessionStatus, SnakeStatus, Status, TreeStatus};
+use crate::time::Instant;
+
+impl Node {
+    /// The node at a glance.
+    pub fn status(&self, now: Instant) -> Status {
+        let root = self.router.root();
+        let mut drops = self.drops.clone();
+        drops.merge(self.router.drops());
+        Status {
+            public_key: self.keypair.public(),
+            address: self.address.to_string(),
+            subnet: self.subnet.to_string(),
+            coordinates: self.router.coords().as_slice().to_vec(),
+            root: root.key,
+            root_sequence: root.sequence,
+            peers: self.peerings.len(),
+            sessions: self.sessions.status(now).iter().filter(|session| session.state == "established").count(),
+            snake_routes: self.router.route_count(),
+            uptime_seconds: now.saturating_since(self.started_at).as_secs_f64(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            packets_delivered: self.packets_delivered,
+            packets_sent: self.packets_sent,
+            frames_forwarded: self.frames_forwarded,
+            drops: drops.iter().map(|(reason, count)| (reason.label().to_owned(), count)).collect(),
+        }
+    }
+
+    /// All peerings, in the order of their ports.
+    pub fn peers(&self, now: Instant) -> Vec<PeerStatus> {
+        let parent = self.router.parent();
+        let peer = |(port, peering): (&u8, &super::Peering)| PeerStatus {
+            port: *port,
+            key: peering.info.key,
+            address: Address::of(&peering.info.key).to_string(),
+            uri: peering.info.uri.clone(),
+            inbound: peering.info.inbound,
+            authenticated: peering.info.authenticated,
+            uptime_seconds: now.saturating_since(peering.up_since).as_secs_f64(),
+            coordinates: self.router.peer_coords(*port).map(|coords| coords.as_slice().to_vec()),
+            root: self.router.peer_root(*port).map(|root| root.key),
+            parent: parent == Some(*port),
+            received_bytes: peering.received_bytes,
+            sent_bytes: peering.sent_bytes,
+            queued_bytes: peering.outbox.bytes(),
+            queue_drops: peering.queue_drops,
+        };
+        self.peerings.iter().map(peer).collect()
+    }
+
+    /// Our place in the spanning tree.
+    pub fn tree(&self) -> TreeStatus {
+        self.router.tree_status()
+    }
+
+    /// Our place in the snake.
+    pub fn snake(&self, now: Instant) -> SnakeStatus {
+        self.router.snake_status(now)
+    }
+
+    /// All sessions, in the order of their keys.
+    pub fn sessions(&self, now: Instant) -> Vec<SessionStatus> {
+        let mut sessions = self.sessions.status(now);
+        for session in &mut sessions {
+            session.routed_by = self.routed_by(&session.key).to_owned();
+        }
+        sessions
+    }
+
+    /// How a frame to this node would be routed.
+    pub(super) fn routed_by(&self, key: &PublicKey) -> &'static str {
+        if self.coords_for(key).is_some_and(|coords| !coords.is_empty()) { "tree" } else { "snake" }
+    }
+}

@@ -1,0 +1,230 @@
+//! Announcements in and out: the tree's decisions carried out.
+
+use super::next_hop::Rank;
+use super::peers::{Heard, Peer};
+use super::timers::RouterTimer;
+use super::tree::{self, Action, Candidate, Update};
+use super::{PeerMisbehaved, Port, Router};
+use crate::buf::PacketBuf;
+use crate::drops::DropReason;
+use crate::time::Instant;
+use crate::wire::coords::Coords;
+use crate::wire::frame;
+use crate::wire::tree::{Announcement, Root};
+
+impl Router {
+    /// Takes the payload of an announcement frame: cheap checks, then the signatures that we have not seen before, if
+    /// the peer's allowance covers them. Otherwise the announcement waits for the next tick; a later one takes its
+    /// place.
+    pub(super) fn handle_announcement(
+        &mut self,
+        from: Port,
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(), PeerMisbehaved> {
+        let announcement = Announcement::parse(payload)?;
+        let Some(peer) = self.peers.get_mut(from) else { return Ok(()) };
+        if announcement.signers().next_back() != Some(&peer.key) {
+            return Err(PeerMisbehaved::ForeignAnnouncement);
+        }
+        if is_replay(peer, announcement.root) {
+            return Err(PeerMisbehaved::ReplayedAnnouncement);
+        }
+        peer.unchecked = Some(announcement);
+        self.check_announcement(from, now)
+    }
+
+    /// Tries again those announcements that had to wait.
+    pub(super) fn check_waiting_announcements(&mut self, now: Instant) {
+        let waiting: Vec<_> =
+            self.peers.iter().filter(|(_, peer)| peer.unchecked.is_some()).map(|(port, _)| port).collect();
+        for port in waiting {
+            if let Err(why) = self.check_announcement(port, now) {
+                self.events.misbehaved(port, why);
+            }
+        }
+    }
+
+    fn check_announcement(&mut self, from: Port, now: Instant) -> Result<(), PeerMisbehaved> {
+        let Some(announcement) = self.peers.get_mut(from).and_then(|peer| peer.unchecked.take()) else { return Ok(()) };
+        let verified = self.peers.verified_hops(&announcement);
+        let Some(peer) = self.peers.get_mut(from) else { return Ok(()) };
+        if !peer.tree_checks.take(announcement.hops.len() - verified, &mut self.tree_pool, now) {
+            peer.unchecked = Some(announcement);
+            return Ok(());
+        }
+        if !announcement.verify_from(verified) {
+            return Err(PeerMisbehaved::BadSignature);
+        }
+        self.accept_announcement(from, announcement, now);
+        Ok(())
+    }
+
+    /// Stores a verified announcement and acts on it (§4.3).
+    pub(super) fn accept_announcement(&mut self, from: Port, announcement: Announcement, now: Instant) {
+        let Some(key) = self.peers.get(from).map(|peer| peer.key) else { return };
+        let followed = self.tree.root;
+        let update = Update {
+            from_parent: self.tree.parent == Some(from),
+            has_loop: announcement.contains(&self.own),
+            root: announcement.root.key.cmp(&followed.key),
+            sequence: announcement.root.sequence.cmp(&followed.sequence),
+        };
+        let is_first = self.store_announcement(from, announcement, now);
+        let key_is_known =
+            self.peers.iter().any(|(port, peer)| port != from && peer.key == key && peer.heard.is_some());
+        if self.is_waiting() {
+            self.update_tree();
+        } else {
+            self.carry_out(tree::decide(&update), from, is_first, now);
+        }
+        if is_first && !key_is_known {
+            self.greet(from, now);
+        }
+    }
+
+    /// Puts `announcement` into the peer's record and the index of signers; says whether it is the peering's first.
+    pub(super) fn store_announcement(&mut self, from: Port, announcement: Announcement, now: Instant) -> bool {
+        self.forget_signers(from);
+        let Some(peer) = self.peers.get_mut(from) else { return false };
+        self.tree.accepted += 1;
+        let is_first = peer.heard.is_none();
+        let coords = announcement.peer_coords();
+        let has_loop = announcement.contains(&self.own);
+        let heard = peer.heard.insert(Heard { announcement, coords, at: now, order: self.tree.accepted, has_loop });
+        let signers = heard.announcement.signers();
+        self.signers.insert(signers, peer.key, Rank::new(peer.kind, heard.order, from));
+        is_first
+    }
+
+    /// Takes a peer's announcement out of the index of signers.
+    pub(super) fn forget_signers(&mut self, port: Port) {
+        let Some(peer) = self.peers.get(port) else { return };
+        if let (Some(heard), Some(rank)) = (&peer.heard, peer.rank(port)) {
+            self.signers.remove(heard.announcement.signers(), peer.key, rank);
+        }
+    }
+
+    fn carry_out(&mut self, action: Action, from: Port, is_first: bool, now: Instant) {
+        match action {
+            Action::Ignore => self.update_tree(),
+            Action::AcceptUpdate => {
+                self.update_tree();
+                self.announce_to_all();
+            }
+            Action::AcceptParent => self.follow(from),
+            Action::SelectParent => {
+                self.update_tree();
+                self.select_parent(self.tree.root, now);
+            }
+            Action::BecomeRootAndWait => {
+                self.become_root(now);
+                self.timers.set(RouterTimer::Reparent, now + self.config.timings.reparent_wait);
+            }
+            Action::InformPeer => {
+                self.update_tree();
+                // The first announcement of a peer may have crossed ours, which went out when the peering came up.
+                if !is_first {
+                    self.outgoing.announce(from);
+                }
+            }
+        }
+    }
+
+    /// Chooses a parent among all peers (§4.4).
+    pub(super) fn select_parent(&mut self, current: Root, now: Instant) {
+        let lifetime = self.config.timings.announcement_lifetime;
+        let candidates = self.peers.iter().filter_map(|(port, peer)| {
+            let heard = peer.heard.as_ref()?;
+            let is_fresh = !heard.at.has_passed(lifetime, now);
+            let (root, order, has_loop) = (heard.announcement.root, heard.order, heard.has_loop);
+            Some((port, Candidate { root, order, is_fresh, has_loop }))
+        });
+        match tree::select(self.own, current, candidates) {
+            None if self.tree.parent.is_some() => self.become_root(now),
+            Some(port) if self.tree.parent != Some(port) => {
+                self.follow(port);
+                self.snake.schedule_bootstrap(now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Chooses a parent as if we were root: the present one is lost, or the wait is over.
+    pub(super) fn select_parent_anew(&mut self, now: Instant) {
+        let ourselves = Root { key: self.own, sequence: self.tree.own_sequence };
+        self.select_parent(ourselves, now);
+    }
+
+    /// Makes `port` the parent.
+    fn follow(&mut self, port: Port) {
+        self.tree.parent = Some(port);
+        self.update_tree();
+        self.announce_to_all();
+    }
+
+    /// Leaves the parent, if there is one, and announces ourselves.
+    pub(super) fn become_root(&mut self, now: Instant) {
+        self.tree.parent = None;
+        self.tree.own_sequence = self.tree.own_sequence.saturating_add(1);
+        self.timers.set(RouterTimer::RootRefresh, now + self.config.timings.root_refresh);
+        self.update_tree();
+        self.announce_to_all();
+    }
+
+    fn announce_to_all(&mut self) {
+        for port in self.peers.ports() {
+            self.outgoing.announce(port);
+        }
+    }
+
+    /// Makes anew what follows from the parent and the peers' announcements. To be called whenever one of them changed.
+    pub(super) fn update_tree(&mut self) {
+        let parent = self.tree.parent.and_then(|port| self.peers.get(port)).and_then(|peer| peer.heard.as_ref());
+        let (root, coords) = match parent {
+            Some(heard) => (heard.announcement.root, heard.announcement.coords()),
+            None => (Root { key: self.own, sequence: self.tree.own_sequence }, Coords::default()),
+        };
+        match parent {
+            Some(heard) => {
+                self.timers.set(RouterTimer::ParentExpiry, heard.at + self.config.timings.announcement_lifetime);
+                self.timers.clear(RouterTimer::RootRefresh);
+            }
+            None => self.timers.clear(RouterTimer::ParentExpiry),
+        }
+        if root.key != self.tree.root.key {
+            self.events.root_changed();
+        }
+        if coords != self.tree.coords {
+            self.events.coordinates_changed();
+        }
+        if (root, &coords) != (self.tree.root, &self.tree.coords) {
+            self.snake.unsettle();
+        }
+        (self.tree.root, self.tree.coords, self.tree.signature) = (root, coords, None);
+        let mut neighbours: Vec<_> = self
+            .peers
+            .iter()
+            .filter_map(|(port, peer)| Some((peer.rank(port)?, port, peer.heard.as_ref()?)))
+            .filter(|(_, _, heard)| heard.announcement.root == root)
+            .collect();
+        neighbours.sort_unstable_by_key(|(rank, ..)| *rank);
+        self.tree.neighbours = neighbours.into_iter().map(|(_, port, heard)| (port, heard.coords.clone())).collect();
+    }
+
+    /// Our present announcement, signed for `port`.
+    pub(super) fn announcement_for(&mut self, port: Port) -> Option<PacketBuf> {
+        let parent = self.tree.parent.and_then(|parent| self.peers.get(parent)).and_then(|peer| peer.heard.as_ref());
+        let root = Announcement::as_root(self.tree.root);
+        let base = parent.map_or(&root, |heard| &heard.announcement);
+        let signature = *self.tree.signature.get_or_insert_with(|| base.sign_next(&self.keypair));
+        let extended = base.extend(u64::from(port), &self.keypair, Some(signature));
+        // What `parse` accepts leaves room for our entry.
+        frame::announcement(&extended.encode()).inspect_err(|_| self.drops.count(DropReason::FrameOverflow)).ok()
+    }
+}
+
+/// Whether the peering already told of a later sequence of the same root (§4.1).
+fn is_replay(peer: &Peer, root: Root) -> bool {
+    peer.root().is_some_and(|known| known.key == root.key && known.sequence > root.sequence)
+}

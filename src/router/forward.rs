@@ -1,0 +1,152 @@
+//! What happens to one traffic frame (specification §7).
+
+use super::next_hop::{self, NextHop, SnakeQuery};
+use super::{Delivery, PeerMisbehaved, Port, Router, Verdict};
+use crate::buf::PacketBuf;
+use crate::drops::DropReason;
+use crate::keys::PublicKey;
+use crate::time::Instant;
+use crate::wire::coords::Coords;
+use crate::wire::frame::{self, Frame, TrafficFrame, TrafficHeader};
+use crate::wire::snake::Watermark;
+
+/// What a frame starts with (specification §7). Nobody looks at it unless hop limiting is on.
+const HOP_LIMIT: u8 = 10;
+/// The port of what we send ourselves.
+const OURSELVES: Port = 0;
+
+/// A frame's next station.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It ends here, as far as routing goes.
+    Deliver,
+    /// By coordinates: nothing in the frame changes.
+    ByCoordinates(Port),
+    /// By key, with this watermark and without coordinates: no later node returns it to the tree.
+    ByKey(Port, Watermark),
+}
+
+impl Router {
+    /// Decides about one traffic frame that came from peering `from` and rewrites it in place for its next hop: the
+    /// watermark or the coordinates if it goes by key, the hop limit if that is configured. No allocation, no copy of
+    /// the payload. Drops are **not** counted here: the verdict names the reason and the caller counts it.
+    ///
+    /// # Errors
+    /// [`PeerMisbehaved::Malformed`] if the frame cannot be decoded: close the peering.
+    pub fn forward(&mut self, from: Port, frame: &mut PacketBuf, now: Instant) -> Result<Verdict, PeerMisbehaved> {
+        let Frame::Traffic(traffic) = frame::parse(frame)? else {
+            return Ok(Verdict::Drop(DropReason::UnknownFrame));
+        };
+        let TrafficFrame { hop_limit, destination, watermark, .. } = traffic;
+        // What is addressed to us arrives whatever its coordinates, watermark and hop limit say.
+        if traffic.destination_key == self.own {
+            return Ok(Verdict::Deliver(delivery(&traffic)));
+        }
+        if self.config.hop_limiting && hop_limit <= 1 {
+            return Ok(Verdict::Drop(DropReason::FrameHopLimit));
+        }
+        let distance = |coords: &Coords| destination.distance(coords);
+        let distance = Some(distance).filter(|_| !destination.is_empty());
+        let is_by_coordinates = distance.is_some();
+        let (port, rewritten) = match self.step(from, distance, &traffic.destination_key, watermark, now) {
+            Err(reason) => return Ok(Verdict::Drop(reason)),
+            Ok(Step::Deliver) => return Ok(Verdict::Deliver(delivery(&traffic))),
+            Ok(Step::ByCoordinates(port)) => (port, Ok(())),
+            Ok(Step::ByKey(port, next)) if is_by_coordinates => (port, frame::clear_destination(frame, next)),
+            Ok(Step::ByKey(port, next)) if next != watermark => (port, frame::set_watermark(frame, next)),
+            Ok(Step::ByKey(port, _)) => (port, Ok(())),
+        };
+        if rewritten.is_err() {
+            return Ok(Verdict::Drop(DropReason::FrameOverflow));
+        }
+        if self.config.hop_limiting {
+            frame::set_hop_limit(frame, hop_limit - 1);
+        }
+        Ok(Verdict::Forward(port))
+    }
+
+    /// Makes `payload` a traffic frame to the node `to`: the header goes into its headroom, for the first hop. With
+    /// `coords` it goes by coordinates if a peer is nearer to them than we are, otherwise by key.
+    ///
+    /// [`Verdict::Deliver`] means that we are `to` ourselves; the packet is then left without a header. If we are only
+    /// the closest node to a key that nobody owns, it is dropped: there is nobody else to give it to. A dropped packet
+    /// may or may not have got its header. Drops are not counted here.
+    pub fn originate(
+        &mut self,
+        to: &PublicKey,
+        coords: Option<&Coords>,
+        payload: &mut PacketBuf,
+        now: Instant,
+    ) -> Verdict {
+        if *to == self.own {
+            let source = self.tree.coords.clone();
+            return Verdict::Deliver(Delivery { source_key: *to, destination_key: *to, source, payload_at: 0 });
+        }
+        let coords = coords.filter(|coords| !coords.is_empty());
+        let distance = coords.map(|coords| |other: &Coords| coords.distance(other));
+        let nowhere = Coords::default();
+        let (port, destination, watermark) = match self.step(OURSELVES, distance, to, Watermark::NONE, now) {
+            Err(reason) => return Verdict::Drop(reason),
+            // Not reached: what starts here and ends here is an error of `step`.
+            Ok(Step::Deliver) => return Verdict::Drop(DropReason::BackToSender),
+            Ok(Step::ByCoordinates(port)) => (port, coords.unwrap_or(&nowhere), Watermark::NONE),
+            Ok(Step::ByKey(port, watermark)) => (port, &nowhere, watermark),
+        };
+        let header = TrafficHeader {
+            version: 0,
+            extra: 0,
+            hop_limit: HOP_LIMIT - u8::from(self.config.hop_limiting),
+            destination,
+            source: &self.tree.coords,
+            destination_key: to,
+            source_key: &self.own,
+            watermark,
+        };
+        match frame::emit_traffic(payload, &header) {
+            Ok(()) => Verdict::Forward(port),
+            Err(_) => Verdict::Drop(DropReason::FrameOverflow),
+        }
+    }
+
+    /// The next station of a frame for `key`, which is not ours. `distance` is the distance to its coordinates, if it
+    /// has any.
+    fn step(
+        &self,
+        from: Port,
+        distance: Option<impl Fn(&Coords) -> usize>,
+        key: &PublicKey,
+        watermark: Watermark,
+        now: Instant,
+    ) -> Result<Step, DropReason> {
+        let by_coordinates = distance
+            .and_then(|distance| next_hop::by_coordinates(distance, &self.tree.coords, &self.tree.neighbours, from));
+        // Our coordinates with a stranger's key are stale, or a lie (pitfall 15): the key shows where the frame
+        // belongs.
+        if let Some(NextHop::Port(port)) = by_coordinates {
+            return Ok(Step::ByCoordinates(port));
+        }
+        let query = SnakeQuery { destination: *key, bootstrap: false, watermark };
+        let (next, best) = next_hop::by_key(&self.snake_view(now), &query);
+        let next = next.ok_or(DropReason::NoNextHop)?;
+        let came_from = if from == OURSELVES { NextHop::Local } else { NextHop::Port(from) };
+        if next == came_from {
+            return Err(DropReason::BackToSender);
+        }
+        if best.is_worse_than(&watermark) {
+            return Err(DropReason::WorseWatermark);
+        }
+        match next {
+            NextHop::Local => Ok(Step::Deliver),
+            NextHop::Port(port) => Ok(Step::ByKey(port, best)),
+        }
+    }
+}
+
+fn delivery(frame: &TrafficFrame<'_>) -> Delivery {
+    Delivery {
+        source_key: frame.source_key,
+        destination_key: frame.destination_key,
+        source: frame.source.to_owned(),
+        payload_at: frame.payload_at,
+    }
+}

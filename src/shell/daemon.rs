@@ -1,0 +1,306 @@
+//! The daemon from start to stop: what is opened in which order, and what is undone.
+//!
+//! Order of start: private key, control socket (whose lock keeps a second daemon out before it touches anything), TUN, listeners,
+//! dialling, readiness. Everything that can fail for a reason a person can mend fails before readiness is told.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::addr::{Address, Subnet};
+use crate::config::{Config, TunName};
+use crate::keys::Keypair;
+use crate::node::{Node, NodeConfig};
+use crate::rng::Rng;
+use crate::router::PeerKind;
+use crate::shell::clock::{Clock, random_seed};
+use crate::shell::control_socket::{ControlSocket, ControlSocketError};
+use crate::shell::core_loop::{Accepted, Core, CoreParts};
+use crate::shell::key_file::{self, KeyFileError, Origin};
+use crate::shell::netlink::{self, Netlink, Snapshot};
+use crate::shell::password_file::{self, PasswordFileError};
+use crate::shell::peerings::Peerings;
+use crate::shell::readiness;
+use crate::shell::transport::{self, ListenError, tcp};
+use crate::shell::tun::Tun;
+use crate::shell::tun::linux::{self, Added, TunError, TunParams};
+use crate::shell::wanted::Wanted;
+use crate::time::Duration;
+use crate::wire::hello::Hello;
+
+/// Most entries of the snake's routing table: some 20 MiB, and networks far larger than any that exist.
+const MAX_ROUTES: usize = 65_536;
+/// Most sessions: some 10 MiB.
+const MAX_SESSIONS: usize = 4_096;
+/// Requests and connections that wait for the core.
+const RARE_QUEUE: usize = 16;
+/// Task switches between looks at the sockets. A switch may be a whole turn of the core (some 100 µs), so the runtime's usual 61 would
+/// leave a fresh frame unseen for milliseconds; a look costs one system call.
+const EVENT_INTERVAL: u32 = 8;
+/// Undoing what we did on the host may not hold up the stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// The pause after a failed accept: out of descriptors, most likely, which no retry at full speed mends.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why the daemon did not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// No private key.
+    #[error("node.private_key_file: {0}")]
+    Key(#[from] KeyFileError),
+    /// No group password.
+    #[error(transparent)]
+    Password(#[from] PasswordFileError),
+    /// No control socket.
+    #[error(transparent)]
+    Control(#[from] ControlSocketError),
+    /// No interface.
+    #[error("tun: {0}")]
+    Tun(String),
+    /// Nowhere to listen.
+    #[error("peering.listen: {0}")]
+    Listen(String),
+    /// The interface went away.
+    #[error("the interface {name} is gone: {source}")]
+    TunGone {
+        /// Its name.
+        name: String,
+        /// What reading from it gave.
+        source: io::Error,
+    },
+    /// The operating system refused something that it never should.
+    #[error("cannot {what}: {source}")]
+    Os {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// A bug.
+    #[error("the core stopped by itself; this is a bug in pineconed, please report it: {0}")]
+    CoreFailed(String),
+}
+
+impl DaemonError {
+    /// Whether the operating system denied something for want of rights.
+    pub fn is_permission(&self) -> bool {
+        match self {
+            Self::Key(error) => error.is_permission(),
+            Self::Os { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            _ => false,
+        }
+    }
+}
+
+/// Runs the daemon until it is told to stop (SIGTERM, SIGINT).
+///
+/// # Errors
+/// It could not start, or lost something that it cannot go on without.
+pub fn run(config: Config) -> Result<(), DaemonError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .build()
+        .map_err(os("start the runtime"))?;
+    let (seed, origin) = key_file::load_or_create(&config.node.private_key_file)?;
+    if origin == Origin::Made {
+        tracing::info!("made a new private key: {}", config.node.private_key_file.display());
+    }
+    let keypair = Arc::new(Keypair::from_seed(&seed));
+    drop(seed);
+    let result = runtime.block_on(serve(&config, keypair));
+    stop(runtime);
+    result
+}
+
+/// Name look-ups may hang in threads of their own; they are left behind.
+fn stop(runtime: Runtime) {
+    runtime.shutdown_timeout(Duration::ZERO);
+}
+
+async fn serve(config: &Config, keypair: Arc<Keypair>) -> Result<(), DaemonError> {
+    let mut signals = Signals::new().map_err(os("wait for signals"))?;
+    let psk = password_file::psk(&config.session)?;
+    let control = ControlSocket::bind(&config.control.socket, config.control.group.as_deref())?;
+    let netlink = Netlink::connect().map_err(os("ask the kernel about the network"))?;
+    let host = open_tun(config, &keypair, &netlink).await?;
+    let outcome = match start_core(config, keypair, psk, control, host.tun).await {
+        Ok(core) => {
+            readiness::notify("READY=1");
+            let outcome = tokio::select! {
+                outcome = core => Some(outcome),
+                () = signals.stop() => None,
+            };
+            readiness::notify("STOPPING=1");
+            match outcome {
+                None => Ok(()),
+                Some(Ok(source)) => Err(DaemonError::TunGone { name: host.name, source }),
+                Some(Err(error)) => Err(DaemonError::CoreFailed(error.to_string())),
+            }
+        }
+        Err(error) => Err(error),
+    };
+    let undo = linux::undo(&host.added, &netlink);
+    if tokio::time::timeout(STOP_TIMEOUT, undo).await.is_err() {
+        tracing::warn!("the kernel did not take our address and route off the interface in time");
+    }
+    outcome
+}
+
+/// The open interface.
+struct HostSide {
+    tun: Tun,
+    name: String,
+    added: Added,
+}
+
+async fn open_tun(config: &Config, keypair: &Keypair, netlink: &Netlink) -> Result<HostSide, DaemonError> {
+    let (address, subnet) = (Address::of(&keypair.public()), Subnet::of(&keypair.public()));
+    tracing::info!("this node is {address}, routed prefix {subnet}, public key {}", keypair.public());
+    let name = match &config.tun.name {
+        TunName::None => {
+            tracing::info!("no interface (tun.name = \"none\"): this node routes for others only");
+            return Ok(HostSide { tun: Tun::None, name: String::new(), added: Added::default() });
+        }
+        TunName::Named(name) => name.to_string(),
+    };
+    let params = TunParams { name, fd: config.tun.fd, mtu: config.tun.mtu, address: address.ip(), subnet: subnet.ip() };
+    let (tun, name, added) =
+        linux::open(&params, netlink).await.map_err(|error: TunError| DaemonError::Tun(error.to_string()))?;
+    tracing::info!("{name} is up");
+    Ok(HostSide { tun: Tun::Kernel(tun), name, added })
+}
+
+/// Starts everything that runs beside the signals. It all ends with the runtime.
+async fn start_core(
+    config: &Config,
+    keypair: Arc<Keypair>,
+    psk: [u8; 32],
+    control: ControlSocket,
+    tun: Tun,
+) -> Result<JoinHandle<io::Error>, DaemonError> {
+    let clock = Clock::new();
+    let mut rng = Rng::new(random_seed().map_err(os("get random bytes"))?);
+    let hello = Hello { key: keypair.public(), extension_version: 0, extensions: 0 }.encode(&keypair);
+    let peerings = Peerings::new(hello, keypair.public(), clock);
+    let node_config = NodeConfig {
+        mtu: config.tun.mtu,
+        psk,
+        aes: has_aes(),
+        firewall: config.firewall.inbound.clone(),
+        max_routes: MAX_ROUTES,
+        max_sessions: MAX_SESSIONS,
+    };
+    let (node_seed, now) = (rng.bytes(), clock.now());
+    let node = Node::new(node_config, keypair, node_seed, now, clock.unix_now());
+
+    let (accepted_sender, accepted) = mpsc::channel(RARE_QUEUE);
+    listen(config, &accepted_sender)?;
+    let mut wanted = Wanted::new(rng.fork());
+    for uri in &config.peering.peers {
+        // Named twice with different options: the first counts.
+        if wanted.add(uri.clone(), now).is_err() {
+            tracing::warn!("peering.peers: {uri} is left out: it is there already, or there are too many");
+        }
+    }
+    let (call_sender, calls) = mpsc::channel(RARE_QUEUE);
+    tokio::spawn(control.serve(call_sender));
+    tracing::info!("control socket: {}; try `pineconectl status`", config.control.socket.display());
+    let parts = CoreParts {
+        node,
+        tun,
+        peerings,
+        wanted,
+        accepted,
+        calls,
+        network: watch_network().await,
+        require_authenticated: config.peering.require_authenticated,
+        clock,
+    };
+    Ok(tokio::spawn(Core::new(parts).run()))
+}
+
+fn listen(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Result<(), DaemonError> {
+    for uri in &config.peering.listen {
+        let listener = transport::listen(uri).map_err(|error: ListenError| DaemonError::Listen(error.to_string()))?;
+        tracing::info!("listening on {}://{}", uri.scheme, listener.address());
+        tokio::spawn(accept_all(listener, PeerKind::Remote, accepted.clone()));
+    }
+    Ok(())
+}
+
+/// Hands all connections of a listener to the core, for as long as it takes them.
+async fn accept_all(listener: tcp::Listener, kind: PeerKind, accepted: mpsc::Sender<Accepted>) {
+    loop {
+        match listener.accept().await {
+            Ok(connection) => {
+                if accepted.send(Accepted { connection, kind }).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!("cannot accept peers on {}: {error}", listener.address());
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The network as it is and as it changes; where it cannot be watched, peers are merely dialled again a little later.
+async fn watch_network() -> (Arc<Snapshot>, mpsc::Receiver<Arc<Snapshot>>) {
+    match netlink::watch().await {
+        Ok(watched) => watched,
+        Err(error) => {
+            tracing::warn!("cannot watch for changes of the network: {error}");
+            (Arc::default(), mpsc::channel(1).1)
+        }
+    }
+}
+
+/// Whether AES-256-GCM is cheaper than ChaCha20-Poly1305 here.
+fn has_aes() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    return std::is_x86_feature_detected!("aes") && std::is_x86_feature_detected!("pclmulqdq");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes") && std::arch::is_aarch64_feature_detected!("pmull");
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+    return false;
+}
+
+/// The signals that mean something to us.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits until we are told to stop.
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break tracing::info!("stopping: SIGTERM"),
+                _ = self.interrupt.recv() => break tracing::info!("stopping: SIGINT"),
+                _ = self.hangup.recv() => {
+                    tracing::info!("SIGHUP: the configuration is read at start only; restart to apply changes");
+                }
+            }
+        }
+    }
+}
+
+fn os(what: &'static str) -> impl FnOnce(io::Error) -> DaemonError {
+    move |source| DaemonError::Os { what, source }
+}

@@ -1,0 +1,367 @@
+//! One task per peering: it owns the stream and the [`Link`] and moves batches of frames between them and the core.
+//!
+//! The task is one hand-written future instead of a `select!`: reading, writing, handing over and waiting work on the same link, and each
+//! must go on while another is stuck. What it holds is bounded: one batch on its way to the core, one on its way to the
+//! peer, and what the link holds. While the core does not take the batch, nothing is read, so the peer's TCP has to wait.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc;
+use tokio_util::sync::PollSender;
+
+use crate::buf::PacketBuf;
+use crate::keys::PublicKey;
+use crate::link::{Link, LinkConfig, LinkError, LinkEvent};
+use crate::shell::clock::Clock;
+use crate::shell::timer::Timer;
+use crate::shell::transport::{Connection, DialError, Ends, Stream};
+use crate::time::{Duration, Instant};
+
+/// Frames that pass between a peering and the core at a time.
+pub(crate) type Batch = Vec<PacketBuf>;
+
+/// Most frames in a batch: as many as one vectored write takes in good measure.
+pub(crate) const BATCH_FRAMES: usize = 64;
+/// A batch is full once it has this many bytes. On a link of 10 Mbit/s it is a tenth of a second that protocol frames may wait
+/// behind; on one of 10 Gbit/s handing it over costs a hundredth of the time that writing it takes.
+pub(crate) const BATCH_BYTES: usize = 128 << 10;
+/// A peer that takes no byte for this long is gone (specification §2.2).
+const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Names a peering from its first dialling to its end; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PeeringId(pub(crate) u64);
+
+/// What a peering tells the core.
+#[derive(Debug)]
+pub(crate) struct FromPeer {
+    /// Which peering.
+    pub(crate) id: PeeringId,
+    /// What happened.
+    pub(crate) event: PeerEvent,
+}
+
+/// What happened at a peering.
+#[derive(Debug)]
+pub(crate) enum PeerEvent {
+    /// The connection is there; hellos are being exchanged.
+    Connected(Ends),
+    /// The hellos were exchanged.
+    Up(PublicKey),
+    /// Frames came.
+    Frames(Batch),
+    /// The peering is over. Always the last event.
+    Closed(PeerClosed),
+}
+
+/// Why a peering ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PeerClosed {
+    /// It never began.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The peer broke the rules of the link, or went silent.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Stream(#[from] io::Error),
+    /// The peer takes nothing.
+    #[error("the other side took no byte for {} s", WRITE_TIMEOUT.as_secs())]
+    WriteTimedOut,
+    /// The peer closed the connection.
+    #[error("the other side closed the connection")]
+    ByPeer,
+    /// The core is gone.
+    #[error("we closed the connection")]
+    ByUs,
+}
+
+/// The task's end of the channels.
+pub(crate) struct Channels {
+    /// Its name.
+    pub(crate) id: PeeringId,
+    /// To the core; shared by all peerings, and bounded.
+    pub(crate) events: mpsc::Sender<FromPeer>,
+    /// Batches to write, one at a time.
+    pub(crate) batches: mpsc::Receiver<Batch>,
+    /// Told when a batch is written; holds at most one message per peering.
+    pub(crate) written: mpsc::UnboundedSender<PeeringId>,
+}
+
+/// Runs a peering from dialling to its end, which it tells the core.
+pub(crate) async fn run(
+    connect: impl Future<Output = Result<Connection, DialError>>,
+    config: LinkConfig,
+    channels: Channels,
+    clock: Clock,
+) {
+    let (id, events) = (channels.id, channels.events.clone());
+    let closed = match connect.await {
+        Ok(connection) => run_connected(connection, config, channels, clock).await,
+        Err(error) => error.into(),
+    };
+    // If nobody listens, nobody needs to know.
+    let _ = events.send(FromPeer { id, event: PeerEvent::Closed(closed) }).await;
+}
+
+async fn run_connected(connection: Connection, config: LinkConfig, channels: Channels, clock: Clock) -> PeerClosed {
+    let Connection { stream, ends } = connection;
+    let connected = PeerEvent::Connected(ends);
+    if channels.events.send(FromPeer { id: channels.id, event: connected }).await.is_err() {
+        return PeerClosed::ByUs;
+    }
+    let mut task = PeerTask {
+        id: channels.id,
+        link: Link::new(config, clock.now()),
+        stream,
+        incoming: Incoming::new(channels.events),
+        outgoing: Outgoing::new(),
+        batches: channels.batches,
+        written: channels.written,
+        timer: Timer::new(clock),
+        clock,
+    };
+    std::future::poll_fn(|cx| task.poll(cx)).await
+}
+
+struct PeerTask {
+    id: PeeringId,
+    stream: Box<dyn Stream>,
+    link: Link,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    batches: mpsc::Receiver<Batch>,
+    written: mpsc::UnboundedSender<PeeringId>,
+    timer: Timer,
+    clock: Clock,
+}
+
+/// What was read and waits for the core.
+struct Incoming {
+    events: PollSender<FromPeer>,
+    up: Option<PublicKey>,
+    frames: Batch,
+    bytes: usize,
+    /// Nothing more can be read; what was read before is still handed over.
+    ended: Option<PeerClosed>,
+}
+
+/// What waits to be written.
+struct Outgoing {
+    frames: VecDeque<PacketBuf>,
+    /// Whether a batch of the core's is among the frames.
+    batch: bool,
+    /// Whether the stream holds nothing back.
+    flushed: bool,
+    /// Bytes written so far.
+    written: u64,
+    /// Since when the stream takes nothing.
+    stuck_since: Option<Instant>,
+}
+
+impl Incoming {
+    fn new(events: mpsc::Sender<FromPeer>) -> Self {
+        Self { events: PollSender::new(events), up: None, frames: Batch::new(), bytes: 0, ended: None }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.up.is_none() && self.frames.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.frames.len() >= BATCH_FRAMES || self.bytes >= BATCH_BYTES
+    }
+
+    /// Hands over what there is. Ready if that was something.
+    fn poll_hand_over(&mut self, id: PeeringId, cx: &mut Context<'_>) -> Poll<Result<(), PeerClosed>> {
+        if self.is_empty() {
+            return Poll::Pending;
+        }
+        ready!(self.events.poll_reserve(cx)).map_err(|_| PeerClosed::ByUs)?;
+        let event = match self.up.take() {
+            Some(key) => PeerEvent::Up(key),
+            None => {
+                self.bytes = 0;
+                PeerEvent::Frames(std::mem::take(&mut self.frames))
+            }
+        };
+        Poll::Ready(self.events.send_item(FromPeer { id, event }).map_err(|_| PeerClosed::ByUs))
+    }
+
+    fn take(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Up { key, .. } => self.up = Some(key),
+            LinkEvent::Frame(frame) => {
+                self.bytes += frame.len();
+                self.frames.push(frame);
+            }
+        }
+    }
+}
+
+impl PeerTask {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<PeerClosed> {
+        loop {
+            match self.poll_once(cx) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(closed) => return Poll::Ready(closed),
+            }
+        }
+    }
+
+    /// Does whatever can be done without waiting; false if that is nothing.
+    fn poll_once(&mut self, cx: &mut Context<'_>) -> Result<bool, PeerClosed> {
+        let now = self.clock.now();
+        self.read(now, cx);
+        let handed_over = matches!(self.incoming.poll_hand_over(self.id, cx)?, Poll::Ready(()));
+        if self.incoming.is_empty()
+            && let Some(closed) = self.incoming.ended.take()
+        {
+            return Err(closed);
+        }
+        let wrote = self.write(now, cx)?;
+        Ok(handed_over || wrote || self.timers(now, cx)?)
+    }
+
+    /// Reads until the stream has nothing more or the batch is full. Errors wait in `incoming.ended`.
+    fn read(&mut self, now: Instant, cx: &mut Context<'_>) {
+        while self.incoming.ended.is_none() {
+            while !self.incoming.is_full()
+                && let Some(event) = self.link.poll_event()
+            {
+                self.incoming.take(event);
+            }
+            if self.incoming.is_full() {
+                return;
+            }
+            let mut buffer = ReadBuf::new(self.link.read_buffer());
+            let closed = match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => return,
+                Poll::Ready(Err(error)) => Some(error.into()),
+                Poll::Ready(Ok(())) => match buffer.filled().len() {
+                    0 => Some(PeerClosed::ByPeer),
+                    len => self.link.handle_read(len, now).err().map(PeerClosed::Link),
+                },
+            };
+            if let Some(closed) = closed {
+                // Frames that came whole before the error are still good.
+                while let Some(event) = self.link.poll_event() {
+                    self.incoming.take(event);
+                }
+                self.incoming.ended = Some(closed);
+            }
+        }
+    }
+
+    /// Writes what waits, or takes the next batch to write. True if something was finished.
+    fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, PeerClosed> {
+        if self.outgoing.is_done() && !self.fill(cx)? {
+            return Ok(false);
+        }
+        let before = self.outgoing.written;
+        let poll = self.outgoing.poll_write(&mut self.stream, cx);
+        if self.outgoing.written != before {
+            self.link.handle_written(now);
+            self.outgoing.stuck_since = None;
+        }
+        match poll {
+            Poll::Pending => {
+                let since = *self.outgoing.stuck_since.get_or_insert(now);
+                if since.has_passed(WRITE_TIMEOUT, now) { Err(PeerClosed::WriteTimedOut) } else { Ok(false) }
+            }
+            Poll::Ready(result) => {
+                result?;
+                self.outgoing.stuck_since = None;
+                if std::mem::take(&mut self.outgoing.batch) {
+                    let _ = self.written.send(self.id);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Puts the next frames to write into `outgoing`; the link's own go first.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Result<bool, PeerClosed> {
+        if let Some(frame) = self.link.poll_transmit() {
+            self.outgoing.frames.push_back(frame);
+            return Ok(true);
+        }
+        match self.batches.poll_recv(cx) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(None) => Err(PeerClosed::ByUs),
+            Poll::Ready(Some(batch)) => {
+                self.outgoing.frames.extend(batch);
+                self.outgoing.batch = true;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Waits for the next deadline. True if one was due.
+    fn timers(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, PeerClosed> {
+        // While the core does not take what was read, the peer is not silent: we are deaf.
+        let link = if self.incoming.is_empty() { self.link.poll_timeout().map(|(at, _)| at) } else { None };
+        let write = self.outgoing.stuck_since.map(|since| since + WRITE_TIMEOUT);
+        let Some(deadline) = link.into_iter().chain(write).min() else { return Ok(false) };
+        if self.timer.poll(deadline, now, cx).is_pending() {
+            return Ok(false);
+        }
+        if link.is_some() {
+            self.link.handle_timeout(now.max(deadline))?;
+        }
+        Ok(true)
+    }
+}
+
+impl Outgoing {
+    fn new() -> Self {
+        Self { frames: VecDeque::new(), batch: false, flushed: true, written: 0, stuck_since: None }
+    }
+
+    fn is_done(&self) -> bool {
+        self.frames.is_empty() && self.flushed
+    }
+
+    /// Writes all frames, as many at once as a vectored write takes, and flushes.
+    fn poll_write(&mut self, stream: &mut Box<dyn Stream>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.frames.is_empty() {
+            let mut slices = [IoSlice::new(&[]); BATCH_FRAMES];
+            let mut count = 0;
+            for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+                *slice = IoSlice::new(frame);
+                count += 1;
+            }
+            let written = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.flushed = false;
+            self.written += written as u64;
+            self.advance(written);
+        }
+        ready!(Pin::new(stream).poll_flush(cx))?;
+        self.flushed = true;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Forgets what is written; a frame that is written in part keeps its rest.
+    fn advance(&mut self, mut written: usize) {
+        while let Some(first) = self.frames.front_mut() {
+            if first.len() > written {
+                first.advance(written);
+                return;
+            }
+            written -= first.len();
+            self.frames.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! The table of peerings, from dialling or accepting to the end, and the way of frames from the node's queues to their tasks.
+//!
+//! One batch per peering is under way at a time, so that frames queue in the node, where they have priorities and take turns, and
+//! not in channels and sockets, where they would have neither.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::config::PeerUri;
+use crate::keys::PublicKey;
+use crate::link::LinkConfig;
+use crate::node::Node;
+use crate::router::{PeerKind, Port};
+use crate::shell::clock::Clock;
+use crate::shell::netlink::Snapshot;
+use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, FromPeer, PeeringId};
+use crate::shell::transport::{self, Connection, DialError, Ends};
+use crate::time::Instant;
+use crate::wire::hello::HELLO_LEN;
+
+/// Inbound connections without a hello, at a time. Each costs a socket and a buffer of 16 KiB for at most 10 s.
+pub(crate) const MAX_PENDING: usize = 64;
+/// The same from one source: nodes behind one NAT hardly ever all connect within one second.
+pub(crate) const MAX_PENDING_PER_SOURCE: usize = 8;
+/// Inbound peerings in all. Of 253 ports some stay for peers that we dial.
+pub(crate) const MAX_INBOUND: usize = 224;
+/// Batches of all peerings that wait for the core: two turns of it, at most 1 MiB.
+const EVENT_QUEUE: usize = 8;
+
+/// Where a peering comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// We dial this peer for as long as the daemon runs.
+    Wanted(Arc<str>),
+    /// It dialled us.
+    Inbound,
+}
+
+/// One peering.
+#[derive(Debug)]
+pub(crate) struct Peering {
+    /// Where it comes from.
+    pub(crate) origin: Origin,
+    /// What carries it.
+    pub(crate) kind: PeerKind,
+    /// Where it was dialled or came from, for people.
+    pub(crate) uri: String,
+    /// Its connection, once there is one.
+    pub(crate) ends: Option<Ends>,
+    /// The peer's key and port, once it is up.
+    pub(crate) up: Option<(PublicKey, Port)>,
+    batches: mpsc::Sender<Batch>,
+    /// Whether a batch is under way.
+    writing: bool,
+    /// Whether the node has frames for it that we were told of.
+    has_frames: bool,
+    task: AbortHandle,
+}
+
+/// What peerings tell the core.
+pub(crate) struct PeerInputs {
+    /// Connections, frames, ends.
+    pub(crate) events: mpsc::Receiver<FromPeer>,
+    /// Peerings that finished writing a batch.
+    pub(crate) written: mpsc::UnboundedReceiver<PeeringId>,
+}
+
+/// All peerings. Their tasks end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Peerings {
+    table: BTreeMap<PeeringId, Peering>,
+    ports: BTreeMap<Port, PeeringId>,
+    tasks: JoinSet<()>,
+    next_id: u64,
+    events: mpsc::Sender<FromPeer>,
+    written: mpsc::UnboundedSender<PeeringId>,
+    own_hello: [u8; HELLO_LEN],
+    own_key: PublicKey,
+    clock: Clock,
+}
+
+impl Peerings {
+    /// No peerings. `own_hello` is what each of them will say first.
+    pub(crate) fn new(own_hello: [u8; HELLO_LEN], own_key: PublicKey, clock: Clock) -> (Self, PeerInputs) {
+        let (events, events_to_core) = mpsc::channel(EVENT_QUEUE);
+        // Holds at most one message per peering: each has one batch under way.
+        let (written, written_to_core) = mpsc::unbounded_channel();
+        let peerings = Self {
+            table: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            next_id: 0,
+            events,
+            written,
+            own_hello,
+            own_key,
+            clock,
+        };
+        (peerings, PeerInputs { events: events_to_core, written: written_to_core })
+    }
+
+    /// Dials a peer of the configuration.
+    pub(crate) fn dial(&mut self, name: Arc<str>, uri: PeerUri) -> PeeringId {
+        let (text, key) = (name.to_string(), uri.key);
+        self.start(Origin::Wanted(name), PeerKind::Remote, text, key, async move { transport::dial(&uri).await })
+    }
+
+    /// Takes in a connection that came to us. `None` if there are too many.
+    pub(crate) fn accept(&mut self, connection: Connection, kind: PeerKind) -> Option<PeeringId> {
+        let source = source(connection.ends.remote.ip());
+        let inbound = self.table.values().filter(|peering| peering.origin == Origin::Inbound);
+        let (mut all, mut pending, mut pending_from_source) = (0, 0, 0);
+        for peering in inbound {
+            all += 1;
+            if peering.up.is_none() {
+                pending += 1;
+                let same = peering.ends.is_some_and(|ends| self::source(ends.remote.ip()) == source);
+                pending_from_source += usize::from(same);
+            }
+        }
+        if all >= MAX_INBOUND || pending >= MAX_PENDING || pending_from_source >= MAX_PENDING_PER_SOURCE {
+            return None;
+        }
+        let ends = connection.ends;
+        let uri = format!("tcp://{}", ends.remote);
+        let id = self.start(Origin::Inbound, kind, uri, None, std::future::ready(Ok(connection)));
+        self.connected(id, ends);
+        Some(id)
+    }
+
+    /// The peering, if it has not ended.
+    pub(crate) fn get(&self, id: PeeringId) -> Option<&Peering> {
+        self.table.get(&id)
+    }
+
+    /// The peering at a port.
+    pub(crate) fn at_port(&self, port: Port) -> Option<PeeringId> {
+        self.ports.get(&port).copied()
+    }
+
+    /// Whether the peering is up.
+    pub(crate) fn is_up(&self, id: PeeringId) -> bool {
+        self.get(id).is_some_and(|peering| peering.up.is_some())
+    }
+
+    /// The peering has a connection.
+    pub(crate) fn connected(&mut self, id: PeeringId, ends: Ends) {
+        if let Some(peering) = self.table.get_mut(&id) {
+            peering.ends = Some(ends);
+        }
+    }
+
+    /// The node gave the peering a port.
+    pub(crate) fn up(&mut self, id: PeeringId, key: PublicKey, port: Port) {
+        if let Some(peering) = self.table.get_mut(&id) {
+            peering.up = Some((key, port));
+            self.ports.insert(port, id);
+        }
+    }
+
+    /// Forgets a peering and ends its task, which closes the connection.
+    pub(crate) fn remove(&mut self, id: PeeringId) -> Option<Peering> {
+        let peering = self.table.remove(&id)?;
+        peering.task.abort();
+        if let Some((_, port)) = peering.up {
+            self.ports.remove(&port);
+        }
+        Some(peering)
+    }
+
+    /// All peerings that are up.
+    pub(crate) fn all_up(&self) -> Vec<PeeringId> {
+        self.ports.values().copied().collect()
+    }
+
+    /// Peerings whose address of ours was there before and is not any more.
+    pub(crate) fn lost(&self, before: &Snapshot, after: &Snapshot) -> Vec<PeeringId> {
+        let is_lost = |address: IpAddr| before.has_address(address) && !after.has_address(address);
+        let lost = self.table.iter().filter(|(_, peering)| peering.ends.is_some_and(|ends| is_lost(ends.local)));
+        lost.map(|(id, _)| *id).collect()
+    }
+
+    /// The node has frames for a port.
+    pub(crate) fn has_frames(&mut self, port: Port, node: &mut Node, now: Instant) {
+        let Some(id) = self.at_port(port) else { return };
+        if let Some(peering) = self.table.get_mut(&id) {
+            peering.has_frames = true;
+            peering.feed(node, now);
+        }
+    }
+
+    /// The peering's batch is written.
+    pub(crate) fn batch_written(&mut self, id: PeeringId, node: &mut Node, now: Instant) {
+        if let Some(peering) = self.table.get_mut(&id) {
+            peering.writing = false;
+            peering.feed(node, now);
+        }
+    }
+
+    /// Collects tasks that ended. Returns a peering whose task panicked: a fault of ours, that costs this peering and no other.
+    pub(crate) fn poll_panicked(&mut self, cx: &mut Context<'_>) -> Option<PeeringId> {
+        while let Poll::Ready(Some(result)) = self.tasks.poll_join_next(cx) {
+            if let Err(error) = result
+                && error.is_panic()
+            {
+                return self.table.iter().find(|(_, peering)| peering.task.id() == error.id()).map(|(id, _)| *id);
+            }
+        }
+        None
+    }
+
+    fn start(
+        &mut self,
+        origin: Origin,
+        kind: PeerKind,
+        uri: String,
+        expected_key: Option<PublicKey>,
+        connect: impl Future<Output = Result<Connection, DialError>> + Send + 'static,
+    ) -> PeeringId {
+        let id = PeeringId(self.next_id);
+        self.next_id += 1;
+        let (batches, batches_to_task) = mpsc::channel(1);
+        let channels =
+            Channels { id, events: self.events.clone(), batches: batches_to_task, written: self.written.clone() };
+        let config = LinkConfig { own_hello: self.own_hello, own_key: self.own_key, expected_key };
+        let task = self.tasks.spawn(peer_task::run(connect, config, channels, self.clock));
+        let peering =
+            Peering { origin, kind, uri, ends: None, up: None, batches, writing: false, has_frames: false, task };
+        self.table.insert(id, peering);
+        id
+    }
+}
+
+impl Peering {
+    /// Hands the task the next batch, if it is not busy with one and there is one.
+    fn feed(&mut self, node: &mut Node, now: Instant) {
+        let Some((_, port)) = self.up else { return };
+        if self.writing || !self.has_frames {
+            return;
+        }
+        let (mut batch, mut bytes) = (Batch::new(), 0);
+        while batch.len() < BATCH_FRAMES && bytes < BATCH_BYTES {
+            let Some(frame) = node.poll_transmit(port, now) else {
+                self.has_frames = false;
+                break;
+            };
+            bytes += frame.len();
+            batch.push(frame);
+        }
+        // Fails only if the task has ended; its last event is on the way.
+        self.writing = !batch.is_empty() && self.batches.try_send(batch).is_ok();
+    }
+}
+
+/// Who counts as one source of connections: an IPv4 address or an IPv6 /64, which is what one customer gets. On the local link
+/// everybody shares one prefix, so there it is the address.
+fn source(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(ip) if !ip.is_unicast_link_local() => {
+            let [a, b, c, d, ..] = ip.segments();
+            std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{Keypair, Seed};
+    use crate::wire::hello::Hello;
+
+    fn peerings() -> (Peerings, PeerInputs) {
+        let pair = Keypair::from_seed(&Seed([1; 32]));
+        let hello = Hello { key: pair.public(), extension_version: 0, extensions: 0 }.encode(&pair);
+        Peerings::new(hello, pair.public(), Clock::of_runtime())
+    }
+
+    fn connection(remote: &str, local: &str) -> (Connection, tokio::io::DuplexStream) {
+        let (near, far) = tokio::io::duplex(1_000);
+        let ends = Ends { remote: remote.parse().unwrap(), local: local.parse().unwrap(), authenticated: false };
+        (Connection { stream: Box::new(near), ends }, far)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_source_cannot_take_all_places_of_connections_without_a_hello() {
+        let (mut peerings, _inputs) = peerings();
+        let mut kept = Vec::new();
+        let mut accept = |remote: String| {
+            let (connection, far) = connection(&remote, "192.0.2.1");
+            kept.push(far);
+            peerings.accept(connection, PeerKind::Remote).is_some()
+        };
+        let from_one_prefix = |n: usize| format!("[2001:db8::{n:x}]:1");
+        let accepted = (0..100).filter(|n| accept(from_one_prefix(*n))).count();
+        assert_eq!(accepted, MAX_PENDING_PER_SOURCE);
+        let accepted_more = (0..100).filter(|n| accept(format!("198.51.100.{n}:1"))).count();
+        assert_eq!(accepted_more, MAX_PENDING - MAX_PENDING_PER_SOURCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_free_again_when_the_connection_has_ended() {
+        let (mut peerings, mut inputs) = peerings();
+        for _ in 0..3 * MAX_PENDING_PER_SOURCE {
+            let (connection, far) = connection("192.0.2.7:1", "192.0.2.1");
+            let id = peerings.accept(connection, PeerKind::Remote).unwrap();
+            drop(far);
+            loop {
+                let FromPeer { id: from, event } = inputs.events.recv().await.unwrap();
+                assert_eq!(from, id);
+                if matches!(event, peer_task::PeerEvent::Closed(_)) {
+                    break;
+                }
+            }
+            assert!(peerings.remove(id).is_some());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn peerings_are_lost_with_the_address_they_use_and_not_with_one_that_was_never_there() {
+        let (mut peerings, _inputs) = peerings();
+        let (with_address, _a) = connection("198.51.100.1:1", "192.0.2.1");
+        let (without, _b) = connection("198.51.100.2:1", "192.0.2.99");
+        let (with_address, _without) =
+            (peerings.accept(with_address, PeerKind::Remote), peerings.accept(without, PeerKind::Remote));
+        let eth0 = crate::shell::netlink::Interface {
+            running: true,
+            addresses: vec!["192.0.2.1".parse().unwrap()],
+            ..Default::default()
+        };
+        let before = Snapshot { interfaces: vec![eth0.clone()] };
+        assert!(peerings.lost(&before, &before).is_empty());
+        let down = Snapshot { interfaces: vec![crate::shell::netlink::Interface { running: false, ..eth0 }] };
+        assert_eq!(peerings.lost(&before, &down), Vec::from_iter(with_address));
+    }
+}
