@@ -584,12 +584,14 @@ impl Fake {
 
     /// Answers each request with the next of these lines, whatever connection it comes on, and closes after the last.
     fn answering(lines: &[String]) -> Self {
-        let mut lines = lines.into_iter();
+        let lines = lines.to_vec();
+        let mut answered = 0;
         Self::start(move |mut stream, requests| {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             while let Some(request) = read_request(&mut reader) {
                 requests.push(request);
-                let Some(line) = lines.next() else { return };
+                let Some(line) = lines.get(answered) else { return };
+                answered += 1;
                 if stream.write_all(line.as_bytes()).is_err() || !line.ends_with('\n') {
                     return;
                 }

@@ -1,6 +1,6 @@
 //! Whole nodes in a simulated network: what goes into one host comes out of the right other one, whatever happens in between.
 
-#![allow(clippy::panic, reason = "what is not as it should be is a failed test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what is not as it should be is a failed test")]
 mod common;
 
 use std::time::Duration;

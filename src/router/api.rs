@@ -34,14 +34,15 @@ pub struct RouterConfig {
     /// Whether traffic frames are dropped when their hop limit is used up. Off in the reference: its nodes send frames
     /// with a hop limit of 10 and carry them any number of hops.
     pub hop_limiting: bool,
-    /// Most entries in the snake's routing table; 144 bytes each.
+    /// Most entries in the snake's routing table; about 200 bytes each.
     pub max_routes: usize,
     /// Intervals and lifetimes.
     pub timings: Timings,
 }
 
 impl Default for RouterConfig {
-    /// The reference's intervals and hop limits; 65,536 routes, which is 9 MiB and a network of about a million nodes.
+    /// The reference's intervals and hop limits. 65,536 routes are 13 MiB: enough for a node on the way of every
+    /// bootstrap in a network of that size, or for an ordinary one in a far larger network.
     fn default() -> Self {
         Self { initial_sequence: 1, hop_limiting: false, max_routes: 65_536, timings: Timings::reference() }
     }
