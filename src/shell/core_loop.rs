@@ -25,7 +25,7 @@ use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{Batch, FromPeer, PeerEvent, PeeringId};
 use crate::shell::peerings::{Origin, PeerInputs, Peering, Peerings};
 use crate::shell::timer::Timer;
-use crate::shell::transport::Connection;
+use crate::shell::transport::Incoming;
 use crate::shell::tun::Tun;
 use crate::shell::wanted::Wanted;
 use crate::time::{Duration, Instant};
@@ -47,7 +47,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// A connection that came to one of our listeners.
 pub(crate) struct Accepted {
     /// The connection.
-    pub(crate) connection: Connection,
+    pub(crate) incoming: Incoming,
     /// What kind of listener took it.
     pub(crate) kind: PeerKind,
 }
@@ -322,9 +322,9 @@ impl Core {
         }
     }
 
-    fn accept(&mut self, Accepted { connection, kind }: Accepted) {
-        let remote = connection.ends.remote;
-        if self.peerings.accept(connection, kind).is_none() {
+    fn accept(&mut self, Accepted { incoming, kind }: Accepted) {
+        let remote = incoming.ends().remote;
+        if self.peerings.accept(incoming, kind).is_none() {
             tracing::debug!(%remote, "turned a connection away: there are too many");
         }
     }

@@ -25,7 +25,7 @@ use crate::shell::netlink::{self, Netlink, Snapshot};
 use crate::shell::password_file::{self, PasswordFileError};
 use crate::shell::peerings::Peerings;
 use crate::shell::readiness;
-use crate::shell::transport::{self, ListenError, tcp};
+use crate::shell::transport::{self, ListenError, Listener};
 use crate::shell::tun::Tun;
 use crate::shell::tun::linux::{self, Added, TunError, TunParams};
 use crate::shell::wanted::Wanted;
@@ -234,11 +234,11 @@ fn listen(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Result<(), Daem
 }
 
 /// Hands all connections of a listener to the core, for as long as it takes them.
-async fn accept_all(listener: tcp::Listener, kind: PeerKind, accepted: mpsc::Sender<Accepted>) {
+async fn accept_all(listener: Listener, kind: PeerKind, accepted: mpsc::Sender<Accepted>) {
     loop {
         match listener.accept().await {
-            Ok(connection) => {
-                if accepted.send(Accepted { connection, kind }).await.is_err() {
+            Ok(incoming) => {
+                if accepted.send(Accepted { incoming, kind }).await.is_err() {
                     return;
                 }
             }
