@@ -15,13 +15,14 @@ fn pings_and_bulk_at_the_largest_mtu_cross_a_go_relay() {
     in_lab(&["iperf3"], |lab| {
         let (left, middle, right) = (lab.host("left"), lab.host("middle"), lab.host("right"));
         let links = [lab.link(&middle, &left), lab.link(&middle, &right)];
+        // The relay is the root: so both others have coordinates, and frames can go by the tree.
         let seeds = seeds_by_key(3);
-        let mut relay = GoNode::start_on(&middle, [seeds[1]; 32], &["-listen", "0.0.0.0:7463"]);
+        let mut relay = GoNode::start_on(&middle, [seeds[2]; 32], &["-listen", "0.0.0.0:7463"]);
         let start = |host, seed: u8, link: &crate::lab::Link| {
             let config = Config { peers: vec![link.ends[0].uri()], ..Config::new(seed) };
             Running::start(lab, host, config)
         };
-        let (a, b) = (start(&left, seeds[0], &links[0]), start(&right, seeds[2], &links[1]));
+        let (a, b) = (start(&left, seeds[0], &links[0]), start(&right, seeds[1], &links[1]));
         wait_reachable(&left, b.address(), seconds(30));
         assert_pings(&left, b.address());
         assert_pings(&right, a.address());
@@ -37,7 +38,7 @@ fn pings_and_bulk_at_the_largest_mtu_cross_a_go_relay() {
         }
         let (by_tree, by_snake) = relay.relayed();
         println!("the Go node relayed {by_tree} frames by tree, {by_snake} by snake");
-        assert!(by_tree > by_snake, "our sessions know each other's coordinates");
+        assert!(by_tree > 20 * by_snake, "our sessions know each other's coordinates");
         assert_eq!(relay.peerings_lost(), 0);
         relay.assert_runs();
     });
