@@ -10,7 +10,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt;
@@ -200,8 +200,15 @@ fn is_answered(path: &Path) -> Result<bool, ControlSocketError> {
         Ok(found) if !found.file_type().is_socket() => return Err(ControlSocketError::NotASocket(path.to_owned())),
         Ok(_) => {}
     }
-    match StdStream::connect(path) {
-        Ok(_) => Ok(true),
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    match connect() {
+        Ok(()) => Ok(true),
+        // Its backlog is full: somebody listens, however busy.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(io_error(path, "find out whether a daemon runs there")(error)),

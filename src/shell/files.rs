@@ -54,7 +54,9 @@ pub enum SecretFileError {
         mode: u32,
     },
     /// It belongs to somebody else, who could read and change it.
-    #[error("{path} belongs to user {owner}, who could read and change it; type: chown {us} {path}")]
+    #[error(
+        "{path} belongs to user {owner}, who could read and change it; run pineconed as that user, or type: chown {us} {path}"
+    )]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -84,6 +86,11 @@ pub enum SecretFileError {
 }
 
 impl SecretFileError {
+    /// Whether root looked at a file of another user. That user may use it.
+    pub(crate) fn is_foreign_to_root(&self) -> bool {
+        matches!(self, Self::Foreign { us: 0, .. })
+    }
+
     pub(crate) fn io(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, what, source }

@@ -57,6 +57,11 @@ pub enum KeyFileError {
 }
 
 impl KeyFileError {
+    /// Whether root looked at a file of another user. That user may use it.
+    pub(crate) fn is_foreign_to_root(&self) -> bool {
+        matches!(self, Self::File(error) if error.is_foreign_to_root())
+    }
+
     /// Whether the operating system denied it for want of rights.
     pub fn is_permission(&self) -> bool {
         matches!(self, Self::File(SecretFileError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied)

@@ -25,6 +25,13 @@ pub enum PasswordFileError {
     File(#[from] SecretFileError),
 }
 
+impl PasswordFileError {
+    /// Whether root looked at a file of another user. That user may use it.
+    pub(crate) fn is_foreign_to_root(&self) -> bool {
+        matches!(self, Self::File(error) if error.is_foreign_to_root())
+    }
+}
+
 /// The pre-shared key of sessions: of the group password, or zeros if none is configured.
 ///
 /// # Errors

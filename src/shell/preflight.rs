@@ -22,6 +22,14 @@ pub struct Findings {
     pub notes: Vec<String>,
 }
 
+impl Findings {
+    /// A file with a secret is not right. If all that is wrong is that root looks at a file of another user, then that is
+    /// most likely the user that the daemon runs as.
+    fn secret(&mut self, is_foreign_to_root: bool, sentence: String) {
+        if is_foreign_to_root { self.warnings.push(sentence) } else { self.errors.push(sentence) }
+    }
+}
+
 /// Looks at what `config` names on this host.
 pub fn check(config: &Config) -> Findings {
     let mut findings = Findings { warnings: config.warnings(), ..Findings::default() };
@@ -29,10 +37,10 @@ pub fn check(config: &Config) -> Findings {
     match key_file::probe(key_path) {
         Ok(Some(key)) => findings.notes.push(format!("address {} (key {})", Address::of(&key), key_path.display())),
         Ok(None) => findings.notes.push(format!("a new key will be made at {}", key_path.display())),
-        Err(error) => findings.errors.push(format!("node.private_key_file: {error}")),
+        Err(error) => findings.secret(error.is_foreign_to_root(), format!("node.private_key_file: {error}")),
     }
     if let Err(error) = password_file::psk(&config.session) {
-        findings.errors.push(error.to_string());
+        findings.secret(error.is_foreign_to_root(), error.to_string());
     }
     let control = &config.control;
     match control_socket::probe(&control.socket, control.group.as_deref()) {
@@ -70,6 +78,21 @@ mod tests {
         assert_eq!((findings.errors, findings.warnings), (vec![], vec![]));
         assert!(findings.notes[0].contains("a new key will be made"), "{:?}", findings.notes);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn root_is_only_warned_of_a_key_that_belongs_to_the_daemon_s_user() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config_in(directory.path());
+        let path = &config.node.private_key_file;
+        key_file::load_or_create(path).unwrap();
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(path, Some(4242), None).is_err() {
+            return;
+        }
+        let findings = check(&config);
+        assert_eq!(findings.errors, Vec::<String>::new());
+        assert!(findings.warnings[0].contains("run pineconed as that user"), "{findings:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream as StdStream;
 
 use super::*;
 use crate::control::Answer;
@@ -185,6 +186,18 @@ fn a_socket_that_somebody_answers_on_without_our_lock_is_left_to_him() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sock");
     let _other = StdListener::bind(&path).unwrap();
+    assert!(matches!(bind(&path), Err(ControlSocketError::AlreadyRunning(_))));
+}
+
+#[test]
+fn a_daemon_that_hangs_with_a_full_backlog_still_has_its_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sock");
+    let hanging = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    hanging.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+    hanging.listen(0).unwrap();
+    let _queued = StdStream::connect(&path).unwrap();
+    assert_eq!(probe(&path, None).unwrap(), Probe::Running);
     assert!(matches!(bind(&path), Err(ControlSocketError::AlreadyRunning(_))));
 }
 
