@@ -23,7 +23,7 @@ use crate::shell::transport::{self, Connection, DialError, Ends, Incoming};
 use crate::time::Instant;
 use crate::wire::hello::HELLO_LEN;
 
-/// Inbound connections without a hello, at a time. Each costs a socket and a buffer of 16 KiB for at most 10 s.
+/// Inbound connections without a hello, at a time. Each costs a socket and buffers of 16 KiB (WebSocket: 48 KiB) for at most 10 s.
 pub(crate) const MAX_PENDING: usize = 64;
 /// The same from one source: nodes behind one NAT hardly ever all connect within one second.
 pub(crate) const MAX_PENDING_PER_SOURCE: usize = 8;
