@@ -17,7 +17,7 @@ use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::wire::session::{self as wire, CookieMessage, DataHeader, HandshakeMessage, MAC_LEN};
 
-/// Pause before the first repetition, doubled for each further one…
+/// Pause before the first repetition, a quarter longer for each further one…
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 /// … up to this: a network of a few seconds' delay still gets an answer in, and a restarted node is called soon.
 const RETRY_LAST: Duration = Duration::from_secs(5);
@@ -252,7 +252,8 @@ impl Session {
 /// How long to wait for the answer to the initiation number `tries`, with up to a fifth more: two nodes that call each other
 /// do not stay in step.
 fn pause(tries: u32, rng: &mut Rng) -> Duration {
-    let base = RETRY_FIRST.saturating_mul(1 << tries.saturating_sub(1).min(8));
+    let repetitions = i32::try_from(tries.saturating_sub(1).min(16)).unwrap_or(16);
+    let base = RETRY_FIRST.mul_f64(1.25_f64.powi(repetitions));
     let jitter = Duration::from_micros(rng.below(u64::try_from(base.as_micros() / 5).unwrap_or(0)));
     (base + jitter).min(RETRY_LAST)
 }
@@ -262,10 +263,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_from_half_a_second_to_five() {
+    fn pauses_grow_from_half_a_second_to_five() {
         let mut rng = Rng::new([1; 32]);
         for (tries, low, high) in
-            [(1, 500, 600), (2, 1000, 1200), (3, 2000, 2400), (4, 4000, 4800), (5, 5000, 5000), (99, 5000, 5000)]
+            [(1, 500, 600), (2, 625, 750), (3, 781, 938), (6, 1525, 1831), (12, 5000, 5000), (99, 5000, 5000)]
         {
             let pause = pause(tries, &mut rng);
             assert!((Duration::from_millis(low)..=Duration::from_millis(high)).contains(&pause), "{tries}: {pause:?}");
