@@ -37,7 +37,6 @@ pub const TARGETS: &[(&str, Target)] = &[
 pub use crate::node::fuzz_body::fuzz_node as node;
 pub use crate::session::fuzz_body::fuzz_session_message as session;
 
-
 static OWN: LazyLock<Keypair> = LazyLock::new(|| Keypair::from_seed(&Seed([1; 32])));
 static PEER: LazyLock<Keypair> = LazyLock::new(|| Keypair::from_seed(&Seed([2; 32])));
 
