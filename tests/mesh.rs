@@ -88,6 +88,20 @@ fn an_address_that_nobody_owns_is_reported_to_the_application() {
 }
 
 #[test]
+fn an_application_that_keeps_sending_to_nobody_is_told_all_the_same() {
+    let mut sim = build(8, &line(4), &open());
+    sim.run_for(5 * SEC);
+    let nobody = "6a5:1234:5678:9abc:def0:1234:5678:9abc".parse().unwrap();
+    let told = (0..20).any(|_| {
+        let packet = udp(sim.address(0).ip(), nobody, (1, 2), b"anyone?");
+        sim.with_node(0, |node, now| node.handle_tun_packet(packet, now));
+        sim.run_for(SEC / 2);
+        sim.take_received(0).iter().any(|packet| icmp_type_code(packet) == Some((1, 0)))
+    });
+    assert!(told, "no «no route to destination» within 10 s");
+}
+
+#[test]
 fn a_foreign_source_address_is_refused_at_both_ends() {
     let mut sim = build(9, &line(2), &open());
     sim.run_for(2 * SEC);

@@ -353,6 +353,24 @@ fn under_load_initiations_are_answered_with_cookies_and_who_returns_one_is_let_i
 }
 
 #[test]
+fn initiations_with_a_wrong_mac_use_up_nothing() {
+    let mut net = Net::new();
+    net.latency = millis(0);
+    net.send(A, 1);
+    let mut forged = net.log[0].bytes.clone();
+    let mac1 = forged.len() - 32;
+    forged[mac1] ^= 1;
+    net.log.clear();
+    for _ in 0..1000 {
+        net.inject(A, &forged);
+    }
+    net.run(millis(0));
+    assert!(net.hosts[B].drops.iter().all(|reason| *reason == DropReason::Forged));
+    assert_eq!((net.hosts[B].drops.len(), net.sent_of(COOKIE).len()), (1000, 0));
+    assert_eq!(net.hosts[B].received, [1], "the genuine one was answered as if nothing had been");
+}
+
+#[test]
 fn a_source_that_calls_without_end_is_challenged_while_others_are_answered() {
     let mut net = Net::new();
     net.lose(|flight| flight.from == B);
@@ -727,6 +745,43 @@ fn many_changes_are_told_five_times_a_second_at_most_and_the_last_one_counts() {
     assert_eq!(known(&net, A), Some(vec![99]));
     let told = net.log.iter().filter(|flight| flight.from == B).count();
     assert!((4..=7).contains(&told), "{told}");
+}
+
+#[test]
+fn a_hub_tells_all_its_sessions_in_bounded_portions() {
+    let now = START;
+    let hub_key = keypair(200).public();
+    let mut hub = sessions(200, SessionConfig { max_sessions: 400, ..config() }, 200, unix_at(now), now);
+    let mut others: Vec<(PublicKey, Sessions)> =
+        (1..=150).map(|n| (keypair(n).public(), sessions(n, config(), n, unix_at(now), now))).collect();
+    for (key, other) in &mut others {
+        other.connect(&hub_key, now);
+        for _ in 0..2 {
+            while let Some((_, message)) = other.poll_transmit() {
+                hub.open(key, message, now).unwrap();
+            }
+            while let Some((_, message)) = hub.poll_transmit() {
+                other.open(&hub_key, message, now).unwrap();
+            }
+        }
+    }
+    assert!(others.iter().all(|(key, _)| hub.is_established(key)));
+
+    hub.set_own_coordinates(PublicKey::FULL, Coords::new(vec![5]), now);
+    let mut calls = 0;
+    while hub.poll_timeout().is_some_and(|(at, _)| at <= now) {
+        hub.handle_timeout(now);
+        calls += 1;
+        let mut told = 0;
+        while let Some((to, message)) = hub.poll_transmit() {
+            let (_, other) = others.iter_mut().find(|(key, _)| *key == to).unwrap();
+            other.open(&hub_key, message, now).unwrap();
+            told += 1;
+        }
+        assert!((1..=64).contains(&told), "{told} in one call");
+    }
+    assert_eq!(calls, 3);
+    assert!(others.iter().all(|(_, other)| other.coordinates(&hub_key).is_some()));
 }
 
 #[test]

@@ -80,7 +80,9 @@ impl Node {
     pub(super) fn send_packet(&mut self, packet: PacketBuf, destination: Destination, now: Instant) {
         let Some(owner) = self.resolver.owner(&destination) else {
             self.drops.add(DropReason::WaitingRoom, self.waiting.push(destination, packet, now) as u64);
-            return self.resolver.ask(destination, now + resolver::TIMEOUT, &mut self.rng, now);
+            // Counted from the first packet that waits: an application that keeps sending is told as soon as one that does not.
+            let since = self.waiting.since(&destination).unwrap_or(now);
+            return self.resolver.ask(destination, since + resolver::TIMEOUT, &mut self.rng, now);
         };
         let limit = self.packet_limit(&owner);
         if packet.len() > limit {

@@ -43,6 +43,12 @@ impl Identity {
         let point = CurvePoint::from(&secret);
         Self { key: keypair.public(), secret, point, psk: Zeroizing::new(*psk) }
     }
+
+    /// One that sends another static key than the one that it proves to own.
+    #[cfg(test)]
+    pub(super) fn lying_about_its_point(self, point: [u8; POINT]) -> Self {
+        Self { point: CurvePoint::from(point), ..self }
+    }
 }
 
 /// The other node: its key, and its X25519 form.

@@ -153,6 +153,15 @@ fn only_the_owner_of_a_key_can_initiate_in_its_name() {
 }
 
 #[test]
+fn the_static_key_inside_must_be_that_of_the_claimed_node() {
+    let (us, them, other) = (side(1), side(2), side(3));
+    let liar = us.identity.lying_about_its_point(other.keypair.public().to_x25519().unwrap());
+    let (_, message) = Initiation::start(&liar, &peer(&them), secret(5), b"offer").unwrap();
+    let claimed = Peer::new(us.keypair.public()).unwrap();
+    assert!(Received::read(&them.identity, &claimed, &message).is_err());
+}
+
+#[test]
 fn a_key_with_the_same_curve_point_is_still_another_node() {
     // Flipping an ed25519 key's sign bit gives the same X25519 point; the prologue keeps the two apart.
     let (us, them) = (side(1), side(2));

@@ -290,8 +290,12 @@ impl Running {
         for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
             println!("{line}");
         }
-        if let Ok(output) = self.ctl_command("peers").output() {
-            println!("── peers of {}: {}", self.host.name(), String::from_utf8_lossy(&output.stdout));
+        if self.is_running() {
+            for command in ["status", "peers", "sessions"] {
+                let output = self.ctl_command(command).output().expect("pineconectl starts");
+                let value: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+                println!("── {command} of {}: {value}", self.host.name());
+            }
         }
     }
 

@@ -109,12 +109,11 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for daemon in self.daemons.borrow().iter() {
-            if std::thread::panicking() {
-                daemon.print_log();
-            }
-            daemon.kill();
+        let daemons = self.daemons.borrow();
+        if std::thread::panicking() {
+            daemons.iter().for_each(|daemon| daemon.print_log());
         }
+        daemons.iter().for_each(|daemon| daemon.kill());
     }
 }
 

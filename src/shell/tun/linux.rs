@@ -31,6 +31,13 @@ const QUEUE_PACKETS: std::ops::RangeInclusive<u32> = 500..=5_000;
 /// daemons that one may want to run on a host.
 const ROUTE_METRICS: std::ops::RangeInclusive<u32> = 1_024..=1_055;
 
+/// The overlay in two halves, for routes by source: the kernel does not look at the routes without a source to exactly the same
+/// prefix (Linux 6.18), only at those to a shorter one.
+const HALVES: [(Ipv6Addr, u8); 2] = [
+    (Ipv6Addr::new(0x0600, 0, 0, 0, 0, 0, 0, 0), addr::PREFIX_LEN + 1),
+    (Ipv6Addr::new(0x0700, 0, 0, 0, 0, 0, 0, 0), addr::PREFIX_LEN + 1),
+];
+
 /// Which interface to open.
 #[derive(Clone, Debug)]
 pub(crate) struct TunParams {
@@ -265,34 +272,28 @@ async fn configure(params: &TunParams, netlink: &Netlink, added: &mut Added) -> 
     add_routes(params, netlink, added).await.map_err(|error| ("route the overlay to", error))
 }
 
-/// Routes the overlay to the interface: whatever has our addresses as its source, and the rest too unless another daemon of this
-/// host was there first. That one's route has the lower metric, and ours takes over when it goes.
+/// Routes the overlay to the interface. If it is routed elsewhere already, to another daemon of this host, our route gets a higher
+/// metric, so that it takes over when that one goes, and what comes from our addresses is routed here all the same.
 async fn add_routes(params: &TunParams, netlink: &Netlink, added: &mut Added) -> io::Result<()> {
-    let route =
-        Route { index: added.index, to: (addr::PREFIX, addr::PREFIX_LEN), from: None, metric: *ROUTE_METRICS.start() };
-    if !netlink.routed_to(addr::PREFIX, addr::PREFIX_LEN).await?.contains(&added.index) {
-        for metric in ROUTE_METRICS {
-            let route = Route { metric, ..route };
-            if did(netlink.add_route(&route).await)? {
-                if metric > *ROUTE_METRICS.start() {
-                    tracing::info!(
-                        "the overlay is routed to another interface first: see ip -6 route show {}",
-                        overlay()
-                    );
-                }
-                added.routes.push(route);
-                break;
-            }
+    if netlink.routed_to(addr::PREFIX, addr::PREFIX_LEN).await?.contains(&added.index) {
+        return Ok(());
+    }
+    for metric in ROUTE_METRICS {
+        let route = Route { index: added.index, to: (addr::PREFIX, addr::PREFIX_LEN), from: None, metric };
+        if did(netlink.add_route(&route).await)? {
+            added.routes.push(route);
+            break;
         }
     }
-    for from in [(params.address, 128), (params.subnet, 64)] {
-        let route = Route { from: Some(from), ..route };
-        match did(netlink.add_route(&route).await) {
-            Ok(true) => added.routes.push(route),
-            Ok(false) => {}
-            // Kernels may be built without them, and only hosts with several daemons need them.
-            Err(error) => {
-                tracing::debug!(%error, "no route by source address: only one pineconed will work on this host")
+    if added.routes.first().is_some_and(|route| route.metric == *ROUTE_METRICS.start()) {
+        return Ok(());
+    }
+    tracing::info!("the overlay is routed to another interface too: see ip -6 route show {}", overlay());
+    for to in HALVES {
+        for from in [(params.address, 128), (params.subnet, 64)] {
+            let route = Route { index: added.index, to, from: Some(from), metric: *ROUTE_METRICS.start() };
+            if did(netlink.add_route(&route).await)? {
+                added.routes.push(route);
             }
         }
     }
