@@ -17,9 +17,10 @@ use crate::link::LinkConfig;
 use crate::node::Node;
 use crate::router::{PeerKind, Port};
 use crate::shell::clock::Clock;
+use crate::shell::lan::LanDial;
 use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, FromPeer, PeeringId};
-use crate::shell::transport::{self, Connection, DialError, Ends};
+use crate::shell::transport::{self, Connection, DialError, Ends, tcp};
 use crate::time::Instant;
 use crate::wire::hello::HELLO_LEN;
 
@@ -39,6 +40,20 @@ pub(crate) enum Origin {
     Wanted(Arc<str>),
     /// It dialled us.
     Inbound,
+    /// A neighbour on this link, by the number of its interface, that we dialled or that dialled us.
+    Lan {
+        /// The link.
+        interface: u32,
+        /// The key that we dialled; none if it dialled us.
+        dialled: Option<PublicKey>,
+    },
+}
+
+impl Origin {
+    /// Whether the other side dialled.
+    pub(crate) fn is_inbound(&self) -> bool {
+        matches!(self, Self::Inbound | Self::Lan { dialled: None, .. })
+    }
 }
 
 /// One peering.
@@ -110,10 +125,18 @@ impl Peerings {
         self.start(Origin::Wanted(name), PeerKind::Remote, text, key, async move { transport::dial(&uri).await })
     }
 
+    /// Dials a neighbour, who has to have the key that it announced.
+    pub(crate) fn dial_neighbour(&mut self, dial: LanDial) -> PeeringId {
+        let LanDial { address, interface: (interface, name), key } = dial;
+        let origin = Origin::Lan { interface, dialled: Some(key) };
+        let connect = async move { tcp::connect_in_time(address, &name).await };
+        self.start(origin, PeerKind::Lan, format!("tcp://{address}"), Some(key), connect)
+    }
+
     /// Takes in a connection that came to us. `None` if there are too many.
-    pub(crate) fn accept(&mut self, connection: Connection, kind: PeerKind) -> Option<PeeringId> {
+    pub(crate) fn accept(&mut self, connection: Connection, origin: Origin) -> Option<PeeringId> {
         let source = source(connection.ends.remote.ip());
-        let inbound = self.table.values().filter(|peering| peering.origin == Origin::Inbound);
+        let inbound = self.table.values().filter(|peering| peering.origin.is_inbound());
         let (mut all, mut pending, mut pending_from_source) = (0, 0, 0);
         for peering in inbound {
             all += 1;
@@ -128,7 +151,8 @@ impl Peerings {
         }
         let ends = connection.ends;
         let uri = format!("tcp://{}", ends.remote);
-        let id = self.start(Origin::Inbound, kind, uri, None, std::future::ready(Ok(connection)));
+        let kind = if origin == Origin::Inbound { PeerKind::Remote } else { PeerKind::Lan };
+        let id = self.start(origin, kind, uri, None, std::future::ready(Ok(connection)));
         self.connected(id, ends);
         Some(id)
     }
@@ -180,7 +204,7 @@ impl Peerings {
 
     /// Peerings whose address of ours was there before and is not any more.
     pub(crate) fn lost(&self, before: &Snapshot, after: &Snapshot) -> Vec<PeeringId> {
-        let is_lost = |address: IpAddr| before.has_address(address) && !after.has_address(address);
+        let is_lost = |address: IpAddr| before.owner(address).is_some() && after.owner(address).is_none();
         let lost = self.table.iter().filter(|(_, peering)| peering.ends.is_some_and(|ends| is_lost(ends.local)));
         lost.map(|(id, _)| *id).collect()
     }
@@ -294,7 +318,7 @@ mod tests {
         let mut accept = |remote: String| {
             let (connection, far) = connection(&remote, "192.0.2.1");
             kept.push(far);
-            peerings.accept(connection, PeerKind::Remote).is_some()
+            peerings.accept(connection, Origin::Inbound).is_some()
         };
         let from_one_prefix = |n: usize| format!("[2001:db8::{n:x}]:1");
         let accepted = (0..100).filter(|n| accept(from_one_prefix(*n))).count();
@@ -308,7 +332,7 @@ mod tests {
         let (mut peerings, mut inputs) = peerings();
         for _ in 0..3 * MAX_PENDING_PER_SOURCE {
             let (connection, far) = connection("192.0.2.7:1", "192.0.2.1");
-            let id = peerings.accept(connection, PeerKind::Remote).unwrap();
+            let id = peerings.accept(connection, Origin::Inbound).unwrap();
             drop(far);
             loop {
                 let FromPeer { id: from, event } = inputs.events.recv().await.unwrap();
@@ -327,10 +351,10 @@ mod tests {
         let (with_address, _a) = connection("198.51.100.1:1", "192.0.2.1");
         let (without, _b) = connection("198.51.100.2:1", "192.0.2.99");
         let (with_address, _without) =
-            (peerings.accept(with_address, PeerKind::Remote), peerings.accept(without, PeerKind::Remote));
+            (peerings.accept(with_address, Origin::Inbound), peerings.accept(without, Origin::Inbound));
         let eth0 = crate::shell::netlink::Interface {
             running: true,
-            addresses: vec!["192.0.2.1".parse().unwrap()],
+            addresses: vec![("192.0.2.1".parse().unwrap(), 24)],
             ..Default::default()
         };
         let before = Snapshot { interfaces: vec![eth0.clone()] };
