@@ -76,11 +76,6 @@ impl Resolver {
         }
     }
 
-    /// Whether a question about `destination` is under way.
-    pub fn is_asking(&self, destination: &Destination) -> bool {
-        self.questions.contains_key(destination)
-    }
-
     /// Asks for a destination, until `give_up_at` at least: a question that is under way is prolonged.
     pub fn ask(&mut self, destination: Destination, give_up_at: Instant, rng: &mut Rng, now: Instant) {
         if self.questions.len() >= MAX_QUESTIONS && !self.questions.contains_key(&destination) {
