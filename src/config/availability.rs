@@ -6,10 +6,6 @@
 /// A feature that is not there: what to use instead.
 pub type Unavailable = &'static str;
 
-/// LAN discovery.
-pub const DISCOVERY: Result<(), Unavailable> =
-    Err("LAN discovery is not available in this version; set it to false and name peers in peering.peers");
-
 /// Prometheus metrics.
 pub const METRICS: Result<(), Unavailable> =
     Err("metrics are not available in this version; set it to \"\" and use `pineconectl status --json`");

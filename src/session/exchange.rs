@@ -17,10 +17,12 @@ use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::wire::session::{self as wire, CookieMessage, DataHeader, HandshakeMessage, MAC_LEN};
 
-/// Pause before the first repetition, doubled for each further one…
+/// Pause before the first repetition, a quarter longer for each further one…
 const RETRY_FIRST: Duration = Duration::from_millis(500);
-/// … up to this: a network of a few seconds' delay still gets an answer in, and a restarted node is called soon.
+/// … up to this, if the round trip is not known: a network of a few seconds' delay still gets an answer in.
 const RETRY_LAST: Duration = Duration::from_secs(5);
+/// … up to four known round trips, but no less than this: a node that was away is called within a second of its return.
+const RETRY_KNOWN: Duration = Duration::from_secs(1);
 /// Shortest time between two initiations that somebody else's messages (a reset, a stale initiation) make us send.
 const HINT_INTERVAL: Duration = Duration::from_secs(1);
 /// A cookie is not used in its last seconds: it would be too old when it arrives.
@@ -92,7 +94,7 @@ impl Session {
         let mac1 = gate::append_macs(&mut message, &self.peer.key, cookie.as_ref());
         shared.out.send(&self.peer.key, message);
         self.initiated_at = Some(now);
-        let retry_at = now + pause(tries, &mut shared.rng);
+        let retry_at = now + pause(tries, self.life.round_trip(), &mut shared.rng);
         let had_cookie = cookie.is_some();
         let handshake = Handshake { state, index, stamp, sent: now, mac1, had_cookie, tries, retry_at };
         self.handshake = Some(Box::new(handshake));
@@ -251,8 +253,10 @@ impl Session {
 
 /// How long to wait for the answer to the initiation number `tries`, with up to a fifth more: two nodes that call each other
 /// do not stay in step.
-fn pause(tries: u32, rng: &mut Rng) -> Duration {
-    let base = RETRY_FIRST.saturating_mul(1 << tries.saturating_sub(1).min(8));
+fn pause(tries: u32, round_trip: Option<Duration>, rng: &mut Rng) -> Duration {
+    let longest = round_trip.map_or(RETRY_LAST, |time| time.saturating_mul(4).clamp(RETRY_KNOWN, RETRY_LAST));
+    let repetitions = i32::try_from(tries.saturating_sub(1).min(16)).unwrap_or(16);
+    let base = RETRY_FIRST.mul_f64(1.25_f64.powi(repetitions)).min(longest);
     let jitter = Duration::from_micros(rng.below(u64::try_from(base.as_micros() / 5).unwrap_or(0)));
     (base + jitter).min(RETRY_LAST)
 }
@@ -262,13 +266,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_from_half_a_second_to_five() {
+    fn pauses_grow_from_half_a_second_to_five() {
         let mut rng = Rng::new([1; 32]);
         for (tries, low, high) in
-            [(1, 500, 600), (2, 1000, 1200), (3, 2000, 2400), (4, 4000, 4800), (5, 5000, 5000), (99, 5000, 5000)]
+            [(1, 500, 600), (2, 625, 750), (3, 781, 938), (6, 1525, 1831), (12, 5000, 5000), (99, 5000, 5000)]
         {
-            let pause = pause(tries, &mut rng);
+            let pause = pause(tries, None, &mut rng);
             assert!((Duration::from_millis(low)..=Duration::from_millis(high)).contains(&pause), "{tries}: {pause:?}");
+        }
+    }
+
+    #[test]
+    fn a_known_round_trip_bounds_the_pauses() {
+        let mut rng = Rng::new([2; 32]);
+        for (tries, round_trip, low, high) in
+            [(1, 1, 500, 600), (99, 1, 1000, 1200), (99, 600, 2400, 2880), (99, 2500, 5000, 5000)]
+        {
+            let pause = pause(tries, Some(Duration::from_millis(round_trip)), &mut rng);
+            let expected = Duration::from_millis(low)..=Duration::from_millis(high);
+            assert!(expected.contains(&pause), "{tries}, {round_trip} ms: {pause:?}");
         }
     }
 }

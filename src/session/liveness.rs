@@ -72,6 +72,11 @@ impl Liveness {
         self.round_trip = round_trip.min(LONGEST_ROUND_TRIP);
     }
 
+    /// The last round trip measured, if any was.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        (self.round_trip > Duration::ZERO).then_some(self.round_trip)
+    }
+
     /// Whether a keepalive has to be sent.
     pub(super) fn is_keepalive_due(&self, now: Instant) -> bool {
         self.keepalive_at.is_some_and(|at| at <= now)

@@ -17,9 +17,10 @@ use crate::link::LinkConfig;
 use crate::node::Node;
 use crate::router::{PeerKind, Port};
 use crate::shell::clock::Clock;
+use crate::shell::lan::LanDial;
 use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, FromPeer, PeeringId};
-use crate::shell::transport::{self, Connection, DialError, Ends, Incoming};
+use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, tcp};
 use crate::time::Instant;
 use crate::wire::hello::HELLO_LEN;
 
@@ -39,6 +40,20 @@ pub(crate) enum Origin {
     Wanted(Arc<str>),
     /// It dialled us.
     Inbound,
+    /// A neighbour on this link, by the number of its interface, that we dialled or that dialled us.
+    Lan {
+        /// The link.
+        interface: u32,
+        /// The key that we dialled; none if it dialled us.
+        dialled: Option<PublicKey>,
+    },
+}
+
+impl Origin {
+    /// Whether the other side dialled.
+    pub(crate) fn is_inbound(&self) -> bool {
+        matches!(self, Self::Inbound | Self::Lan { dialled: None, .. })
+    }
 }
 
 /// One peering.
@@ -110,11 +125,19 @@ impl Peerings {
         self.start(Origin::Wanted(name), PeerKind::Remote, text, key, async move { transport::dial(&uri).await })
     }
 
+    /// Dials a neighbour, who has to have the key that it announced.
+    pub(crate) fn dial_neighbour(&mut self, dial: LanDial) -> PeeringId {
+        let LanDial { address, interface: (interface, name), key } = dial;
+        let origin = Origin::Lan { interface, dialled: Some(key) };
+        let connect = async move { tcp::connect_in_time(address, &name).await };
+        self.start(origin, PeerKind::Lan, format!("tcp://{address}"), Some(key), connect)
+    }
+
     /// Takes in a connection that came to us. `None` if there are too many.
-    pub(crate) fn accept(&mut self, incoming: Incoming, kind: PeerKind) -> Option<PeeringId> {
+    pub(crate) fn accept(&mut self, incoming: Incoming, origin: Origin) -> Option<PeeringId> {
         let ends = incoming.ends();
         let source = source(ends.remote.ip());
-        let inbound = self.table.values().filter(|peering| peering.origin == Origin::Inbound);
+        let inbound = self.table.values().filter(|peering| peering.origin.is_inbound());
         let (mut all, mut pending, mut pending_from_source) = (0, 0, 0);
         for peering in inbound {
             all += 1;
@@ -127,7 +150,8 @@ impl Peerings {
         if all >= MAX_INBOUND || pending >= MAX_PENDING || pending_from_source >= MAX_PENDING_PER_SOURCE {
             return None;
         }
-        let id = self.start(Origin::Inbound, kind, incoming.uri(), None, incoming.open());
+        let kind = if origin == Origin::Inbound { PeerKind::Remote } else { PeerKind::Lan };
+        let id = self.start(origin, kind, incoming.uri(), None, incoming.open());
         self.connected(id, ends);
         Some(id)
     }
@@ -179,7 +203,7 @@ impl Peerings {
 
     /// Peerings whose address of ours was there before and is not any more.
     pub(crate) fn lost(&self, before: &Snapshot, after: &Snapshot) -> Vec<PeeringId> {
-        let is_lost = |address: IpAddr| before.has_address(address) && !after.has_address(address);
+        let is_lost = |address: IpAddr| before.owner(address).is_some() && after.owner(address).is_none();
         let lost = self.table.iter().filter(|(_, peering)| peering.ends.is_some_and(|ends| is_lost(ends.local)));
         lost.map(|(id, _)| *id).collect()
     }
@@ -300,7 +324,7 @@ mod tests {
         let mut accept = |remote: String| {
             let (connection, far) = incoming(&remote, "192.0.2.1");
             kept.push(far);
-            peerings.accept(connection, PeerKind::Remote).is_some()
+            peerings.accept(connection, Origin::Inbound).is_some()
         };
         let from_one_prefix = |n: usize| format!("[2001:db8::{n:x}]:1");
         let accepted = (0..100).filter(|n| accept(from_one_prefix(*n))).count();
@@ -314,7 +338,7 @@ mod tests {
         let (mut peerings, mut inputs) = peerings();
         for _ in 0..3 * MAX_PENDING_PER_SOURCE {
             let (connection, far) = incoming("192.0.2.7:1", "192.0.2.1");
-            let id = peerings.accept(connection, PeerKind::Remote).unwrap();
+            let id = peerings.accept(connection, Origin::Inbound).unwrap();
             drop(far);
             loop {
                 let FromPeer { id: from, event } = inputs.events.recv().await.unwrap();
@@ -336,7 +360,7 @@ mod tests {
             let (mut incoming, mut far) = incoming("192.0.2.7:1", "192.0.2.1");
             incoming.scheme = Scheme::Ws;
             let start = tokio::time::Instant::now();
-            peerings.accept(incoming, PeerKind::Remote).unwrap();
+            peerings.accept(incoming, Origin::Inbound).unwrap();
             tokio::time::sleep(HELLO_TIMEOUT * 6 / 10).await;
             if upgrades {
                 far.write_all(request).await.unwrap();
@@ -361,10 +385,10 @@ mod tests {
         let (with_address, _a) = incoming("198.51.100.1:1", "192.0.2.1");
         let (without, _b) = incoming("198.51.100.2:1", "192.0.2.99");
         let (with_address, _without) =
-            (peerings.accept(with_address, PeerKind::Remote), peerings.accept(without, PeerKind::Remote));
+            (peerings.accept(with_address, Origin::Inbound), peerings.accept(without, Origin::Inbound));
         let eth0 = crate::shell::netlink::Interface {
             running: true,
-            addresses: vec!["192.0.2.1".parse().unwrap()],
+            addresses: vec![("192.0.2.1".parse().unwrap(), 24)],
             ..Default::default()
         };
         let before = Snapshot { interfaces: vec![eth0.clone()] };

@@ -33,8 +33,8 @@ pub(crate) struct Config {
     pub(crate) mtu: u16,
     pub(crate) listen: Vec<String>,
     pub(crate) peers: Vec<String>,
-    /// `firewall.inbound`; `None` leaves the default in force.
-    pub(crate) inbound: Option<&'static str>,
+    /// `firewall.inbound` as TOML; `None` leaves the default in force.
+    pub(crate) inbound: Option<String>,
     /// Whether the daemon runs without privileges: as nobody where that is possible.
     pub(crate) unprivileged: bool,
 }
@@ -47,7 +47,7 @@ impl Config {
             mtu: 65_000,
             listen: vec!["tcp://[::]:7463".to_owned()],
             peers: vec![],
-            inbound: Some("open"),
+            inbound: Some("\"open\"".to_owned()),
             unprivileged: false,
         }
     }
@@ -60,8 +60,8 @@ impl Config {
              [control]\nsocket = \"{directory}/control.sock\"\n",
             self.tun, self.mtu, self.listen, self.peers
         );
-        if let Some(inbound) = self.inbound {
-            let _ = write!(text, "\n[firewall]\ninbound = {inbound:?}\n");
+        if let Some(inbound) = &self.inbound {
+            let _ = write!(text, "\n[firewall]\ninbound = {inbound}\n");
         }
         text
     }

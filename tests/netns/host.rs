@@ -9,7 +9,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use pinecone::addr::Address;
 
-use crate::daemon::{Config, Running, public_key};
+use crate::daemon::{Config, Running, public_key, seeds_by_key};
 use crate::lab::Host;
 use crate::mesh::Mesh;
 use crate::sandbox::{in_lab, in_user_namespace, mount_tmpfs};
@@ -86,6 +86,27 @@ fn by_default_a_host_answers_pings_and_opens_connections_but_accepts_none() {
         accepted.write_all(b"response").unwrap();
         outbound.read_exact(&mut heard).unwrap();
         assert_eq!(&heard, b"response");
+    });
+}
+
+#[test]
+fn a_firewall_rule_lets_in_what_it_names_and_nothing_else() {
+    in_lab(&[], |lab| {
+        let friend = seeds_by_key(3)[1];
+        let mesh = Mesh::line_with(lab, 3, |n, config| {
+            if n == 0 {
+                let rule = format!("from = \"{}\", protocol = \"tcp\", port = 8000", public_key(friend));
+                config.inbound = Some(format!("[{{ {rule} }}]"));
+            }
+        });
+        let here = mesh.address(0);
+        let listeners = [8000, 8001].map(|port| mesh.hosts[0].within(|| TcpListener::bind((here, port))).unwrap());
+        for (from, port, comes_in) in [(1, 8000, true), (1, 8001, false), (2, 8000, false)] {
+            mesh.wait_reachable(from, 0);
+            let connected = mesh.hosts[from].within(|| TcpStream::connect_timeout(&(here, port).into(), seconds(3)));
+            assert_eq!(connected.is_ok(), comes_in, "node {from}, port {port}");
+        }
+        drop(listeners);
     });
 }
 
