@@ -44,6 +44,7 @@ mod network;
 mod program;
 
 mod churn;
+mod lan;
 mod networks;
 mod peering;
 mod sessions;

@@ -24,7 +24,7 @@ const LOG_LINES: usize = 60;
 /// An unprivileged user id that no file here belongs to: nobody.
 const NOBODY: u32 = 65534;
 
-/// What goes into the configuration file. Discovery is off: topologies are what a test says they are.
+/// What goes into the configuration file. Discovery is off unless asked for: topologies are what a test says they are.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// The private key is this byte, 32 times.
@@ -33,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) mtu: u16,
     pub(crate) listen: Vec<String>,
     pub(crate) peers: Vec<String>,
+    pub(crate) discovery: bool,
     /// `firewall.inbound` as TOML; `None` leaves the default in force.
     pub(crate) inbound: Option<String>,
     /// Whether the daemon runs without privileges: as nobody where that is possible.
@@ -47,6 +48,7 @@ impl Config {
             mtu: 65_000,
             listen: vec!["tcp://[::]:7463".to_owned()],
             peers: vec![],
+            discovery: false,
             inbound: Some("\"open\"".to_owned()),
             unprivileged: false,
         }
@@ -56,9 +58,9 @@ impl Config {
         let directory = directory.display();
         let mut text = format!(
             "[node]\nprivate_key_file = \"{directory}/node.key\"\n\n[tun]\nname = {:?}\nmtu = {}\n\n\
-             [peering]\nlisten = {:?}\npeers = {:?}\n\n[discovery]\nenabled = false\n\n\
+             [peering]\nlisten = {:?}\npeers = {:?}\n\n[discovery]\nenabled = {}\n\n\
              [control]\nsocket = \"{directory}/control.sock\"\n",
-            self.tun, self.mtu, self.listen, self.peers
+            self.tun, self.mtu, self.listen, self.peers, self.discovery
         );
         if let Some(inbound) = &self.inbound {
             let _ = write!(text, "\n[firewall]\ninbound = {inbound}\n");
