@@ -212,8 +212,8 @@ impl Config {
         let mut warnings = Vec::new();
         if self.peering.require_authenticated {
             warnings.push(
-                "peering.require_authenticated = true: tcp:// links cannot prove the other side's key in this version, so \
-                 every tcp peering will be refused; set it to false to peer over tcp://"
+                "peering.require_authenticated = true: neither tcp:// nor ws:// links can prove the other side's key in this \
+                 version, so every peering will be refused; set it to false to have peers"
                     .to_owned(),
             );
         }

@@ -27,7 +27,7 @@ use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{Batch, FromPeer, PeerEvent, PeeringId};
 use crate::shell::peerings::{Origin, PeerInputs, Peering, Peerings};
 use crate::shell::timer::Timer;
-use crate::shell::transport::{Connection, Ends};
+use crate::shell::transport::{Ends, Incoming};
 use crate::shell::tun::Tun;
 use crate::shell::wanted::Wanted;
 use crate::time::{Duration, Instant};
@@ -49,7 +49,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// A connection that came to one of our listeners.
 pub(crate) struct Accepted {
     /// The connection.
-    pub(crate) connection: Connection,
+    pub(crate) incoming: Incoming,
     /// Whether it came to the listener whose port our beacons announce.
     pub(crate) lan: bool,
 }
@@ -360,8 +360,8 @@ impl Core {
         }
     }
 
-    fn accept(&mut self, Accepted { connection, lan }: Accepted) {
-        let Ends { remote, local, .. } = connection.ends;
+    fn accept(&mut self, Accepted { incoming, lan }: Accepted) {
+        let Ends { remote, local, .. } = incoming.ends();
         let origin = if lan {
             let interface = self.lan.as_ref().and_then(|lan| lan.interface_of(remote, local, &self.network));
             let Some(interface) = interface else {
@@ -372,7 +372,7 @@ impl Core {
         } else {
             Origin::Inbound
         };
-        if self.peerings.accept(connection, origin).is_none() {
+        if self.peerings.accept(incoming, origin).is_none() {
             tracing::debug!(%remote, "turned a connection away: there are too many");
         }
     }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::addr::{Address, Subnet};
-use crate::config::{Config, TunName};
+use crate::config::{Config, ListenUri, Scheme, TunName};
 use crate::discovery::DiscoveryConfig;
 use crate::keys::Keypair;
 use crate::node::{Node, NodeConfig};
@@ -27,7 +27,7 @@ use crate::shell::netlink::{self, Netlink, Snapshot};
 use crate::shell::password_file::{self, PasswordFileError};
 use crate::shell::peerings::Peerings;
 use crate::shell::readiness;
-use crate::shell::transport::{self, ListenError, tcp};
+use crate::shell::transport::{self, ListenError, Listener};
 use crate::shell::tun::Tun;
 use crate::shell::tun::linux::{self, Added, TunError, TunParams};
 use crate::shell::wanted::Wanted;
@@ -247,7 +247,8 @@ fn listen_to_neighbours(config: &Config, accepted: &mpsc::Sender<Accepted>) -> O
     if !config.discovery.enabled {
         return None;
     }
-    match tcp::listen((Ipv6Addr::UNSPECIFIED, 0).into(), None) {
+    let anywhere = ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, 0).into(), interface: None };
+    match transport::listen(&anywhere) {
         Ok(listener) => {
             let port = listener.address().port();
             tokio::spawn(accept_all(listener, true, accepted.clone()));
@@ -261,11 +262,11 @@ fn listen_to_neighbours(config: &Config, accepted: &mpsc::Sender<Accepted>) -> O
 }
 
 /// Hands all connections of a listener to the core, for as long as it takes them.
-async fn accept_all(listener: tcp::Listener, lan: bool, accepted: mpsc::Sender<Accepted>) {
+async fn accept_all(listener: Listener, lan: bool, accepted: mpsc::Sender<Accepted>) {
     loop {
         match listener.accept().await {
-            Ok(connection) => {
-                if accepted.send(Accepted { connection, lan }).await.is_err() {
+            Ok(incoming) => {
+                if accepted.send(Accepted { incoming, lan }).await.is_err() {
                     return;
                 }
             }

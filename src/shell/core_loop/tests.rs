@@ -5,12 +5,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use super::*;
 use crate::addr::Address;
 use crate::buf::PacketBuf;
+use crate::config::Scheme;
 use crate::control::{Answer, FailureKind, Peers, Request};
 use crate::ip::firewall::Policy;
 use crate::keys::{Keypair, Seed};
 use crate::node::{NodeConfig, Target};
 use crate::rng::Rng;
 use crate::shell::netlink::Interface;
+use crate::shell::transport::{Connection, Ends};
 use crate::shell::tun::memory::{self, MemoryHost};
 use crate::time::UnixMillis;
 use crate::wire::hello::{HELLO_LEN, Hello};
@@ -72,7 +74,8 @@ impl Daemon {
         let ends =
             Ends { remote: "192.0.2.77:1".parse().unwrap(), local: local.parse().unwrap(), authenticated: false };
         let connection = Connection { stream: Box::new(stream), ends };
-        assert!(self.accepted.send(Accepted { connection, lan: false }).await.is_ok());
+        let incoming = Incoming { scheme: Scheme::Tcp, connection };
+        assert!(self.accepted.send(Accepted { incoming, lan: false }).await.is_ok());
     }
 
     async fn ask(&self, request: Request) -> Reply {
