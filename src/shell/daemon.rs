@@ -4,6 +4,7 @@
 //! dialling, readiness. Everything that can fail for a reason a person can mend fails before readiness is told.
 
 use std::io;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
@@ -12,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::addr::{Address, Subnet};
-use crate::config::{Config, TunName};
+use crate::config::{Config, ListenUri, Scheme, TunName};
 use crate::discovery::DiscoveryConfig;
 use crate::keys::Keypair;
 use crate::node::{Node, NodeConfig};
@@ -84,17 +85,6 @@ pub enum DaemonError {
     /// A bug.
     #[error("the core stopped by itself; this is a bug in pineconed, please report it: {0}")]
     CoreFailed(String),
-}
-
-impl DaemonError {
-    /// Whether the operating system denied something for want of rights.
-    pub fn is_permission(&self) -> bool {
-        match self {
-            Self::Key(error) => error.is_permission(),
-            Self::Os { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
-            _ => false,
-        }
-    }
 }
 
 /// Runs the daemon until it is told to stop (SIGTERM, SIGINT).
@@ -246,7 +236,8 @@ fn listen_to_neighbours(config: &Config, accepted: &mpsc::Sender<Accepted>) -> O
     if !config.discovery.enabled {
         return None;
     }
-    match transport::listen_on_any_port() {
+    let anywhere = ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, 0).into(), interface: None };
+    match transport::listen(&anywhere) {
         Ok(listener) => {
             let port = listener.address().port();
             tokio::spawn(accept_all(listener, true, accepted.clone()));

@@ -7,7 +7,7 @@ pub(crate) mod tcp;
 pub(crate) mod ws;
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -73,15 +73,6 @@ pub(crate) async fn dial(uri: &PeerUri) -> Result<Connection, DialError> {
 pub(crate) fn listen(uri: &ListenUri) -> Result<Listener, ListenError> {
     let listener = tcp::listen(uri.address, uri.interface.as_ref())?;
     Ok(Listener { scheme: uri.scheme, listener })
-}
-
-/// Listens for TCP on all addresses, on a port of the system's choice. Must be called within the runtime.
-///
-/// # Errors
-/// The system is out of something.
-pub(crate) fn listen_on_any_port() -> Result<Listener, ListenError> {
-    let listener = tcp::listen((Ipv6Addr::UNSPECIFIED, 0).into(), None)?;
-    Ok(Listener { scheme: Scheme::Tcp, listener })
 }
 
 impl Listener {
