@@ -55,6 +55,11 @@ pub enum Family {
 }
 
 impl Family {
+    /// The one that an address is of; one of IPv4 written as IPv6 is to be unwrapped before.
+    pub fn of(address: SocketAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
     /// Where beacons go on the interface with this index.
     pub fn group(self, interface: u32) -> SocketAddr {
         match self {

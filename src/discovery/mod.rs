@@ -1,8 +1,12 @@
 //! LAN discovery, its pure half: when to send a beacon, whom to dial, whom to leave alone.
 //!
 //! Compatible with Pinecone's multicast discovery, so plain Pinecone nodes and ours find each other, and free of its faults:
-//! one peering per neighbour and interface although both sides hear each other and beacons come over IPv4 and IPv6; a short
-//! datagram is one bad datagram and no more.
+//! we dial a neighbour once per interface although its beacons come over IPv4 and IPv6; a short datagram is one bad datagram
+//! and no more.
+//!
+//! A plain Pinecone node wants a peering over each IP version, and looks at every beacon whether it has it. What we closed it
+//! would dial again every few seconds. So a second peering over the other version stays; between two of ours none comes up,
+//! since neither dials a neighbour that it is a peer of.
 //!
 //! Beacons are unauthenticated: anyone on the link can make us believe in any number of neighbours. So only addresses on that
 //! link are dialled, at a limited rate, a limited number at a time, with a growing wait after each failure; whoever answers
@@ -130,7 +134,7 @@ pub struct Discovery {
     due: BTreeSet<(Instant, Target)>,
     /// Dials under way, with their deadlines.
     dialling: BTreeMap<Target, Instant>,
-    peerings: BTreeMap<Target, Peering>,
+    peerings: BTreeMap<(Target, Family), Peering>,
     bucket: TokenBucket,
     /// The bucket is empty until then.
     paused_until: Instant,
@@ -233,7 +237,7 @@ impl Discovery {
         Ok(())
     }
 
-    /// A peering with a neighbour is up, whoever dialled. Says which to keep if there are two.
+    /// A peering with a neighbour is up, whoever dialled. Says which to keep if there are two over one IP version.
     ///
     /// Both sides come to the same answer: an authenticated peering beats one that is not, then the one that the higher key
     /// dialled beats the other. Of two in the same direction the younger one stays (the neighbour started over) if it is
@@ -247,13 +251,14 @@ impl Discovery {
             self.dials.retain(|dial| !not_polled(dial));
         }
         self.unschedule(&target);
-        let verdict = match self.peerings.get(&target) {
+        let place = (target, up.family);
+        let verdict = match self.peerings.get(&place) {
             None => PeeringVerdict::Keep,
             Some(old) if old.yields_to(&up, &self.config.own_key) => PeeringVerdict::Replace(old.id),
             Some(_) => PeeringVerdict::Close,
         };
         if verdict != PeeringVerdict::Close {
-            self.peerings.insert(target, Peering::of(&up, now));
+            self.peerings.insert(place, Peering::of(&up, now));
         }
         self.start_dials(now);
         verdict
@@ -261,11 +266,12 @@ impl Discovery {
 
     /// A peering is down. One that was closed in favour of another may be told too.
     pub fn handle_peering_down(&mut self, id: PeeringId, now: Instant) {
-        let Some((target, peering)) = self.peerings.iter().find(|(_, peering)| peering.id == id).map(|(t, p)| (*t, *p))
+        let Some((place, peering)) = self.peerings.iter().find(|(_, peering)| peering.id == id).map(|(p, q)| (*p, *q))
         else {
             return;
         };
-        self.peerings.remove(&target);
+        self.peerings.remove(&place);
+        let (target, _) = place;
         if let Some(link) = self.links.get_mut(&target.1) {
             link.quick_until = now + QUICK_TIME;
             link.next_beacon = link.next_beacon.min(now + QUICK_INTERVAL);
@@ -337,7 +343,7 @@ impl Discovery {
             // As good a moment as any to forget those who went away.
             let (due, peerings) = (&mut self.due, &self.peerings);
             self.neighbours.retain(|target, neighbour| {
-                let kept = !neighbour.is_gone(now) || peerings.contains_key(target);
+                let kept = !neighbour.is_gone(now) || is_peer(peerings, target);
                 if let Some(at) = neighbour.due.filter(|_| !kept) {
                     due.remove(&(at, *target));
                 }
@@ -348,7 +354,7 @@ impl Discovery {
 
     /// Plans a dial if there is neither a peering nor a dial nor a plan.
     fn schedule(&mut self, target: Target, now: Instant) {
-        if self.peerings.contains_key(&target) || self.dialling.contains_key(&target) {
+        if is_peer(&self.peerings, &target) || self.dialling.contains_key(&target) {
             return;
         }
         let Some(neighbour) = self.neighbours.get_mut(&target).filter(|neighbour| neighbour.due.is_none()) else {
@@ -385,7 +391,7 @@ impl Discovery {
             }
             self.unschedule(&target);
             if let Some(neighbour) = self.neighbours.get_mut(&target) {
-                neighbour.tried = Some(if address.is_ipv4() { Family::V4 } else { Family::V6 });
+                neighbour.tried = Some(Family::of(address));
             }
             self.dialling.insert(target, now + DIAL_DEADLINE);
             self.dials.push_back(Dial { address, interface: target.1, key: target.0 });
@@ -399,6 +405,11 @@ impl Discovery {
         neighbour.not_before = now + jittered(backoff, &mut self.rng);
         self.schedule(target, now);
     }
+}
+
+/// Whether there is a peering with a neighbour over either IP version.
+fn is_peer(peerings: &BTreeMap<(Target, Family), Peering>, target: &Target) -> bool {
+    [Family::V4, Family::V6].iter().any(|family| peerings.contains_key(&(*target, *family)))
 }
 
 /// `span` ± 10 %, so that nodes that started together do not stay in step.

@@ -1,5 +1,6 @@
-//! Which of two peerings with one neighbour over one interface stays.
+//! Which of two peerings with one neighbour over one interface and IP version stays.
 
+use super::beacon::Family;
 use crate::keys::PublicKey;
 use crate::time::Instant;
 
@@ -16,6 +17,8 @@ pub struct PeeringUp {
     pub key: PublicKey,
     /// Index of the interface that it runs over.
     pub interface: u32,
+    /// With which IP version.
+    pub family: Family,
     /// Whether the neighbour dialled.
     pub inbound: bool,
     /// Whether the link proved the key.
@@ -27,7 +30,7 @@ pub struct PeeringUp {
 pub enum PeeringVerdict {
     /// Keep it: it is the only one.
     Keep,
-    /// Close it: there is a better one with this neighbour over this interface.
+    /// Close it: there is a better one with this neighbour over this interface and IP version.
     Close,
     /// Keep it and close the named one, which it replaces.
     Replace(PeeringId),

@@ -62,7 +62,12 @@ fn dials(discovery: &mut Discovery) -> Vec<Dial> {
 }
 
 fn up(id: u64, n: u8, inbound: bool, authenticated: bool) -> PeeringUp {
-    PeeringUp { id: PeeringId(id), key: key(n), interface: ETH, inbound, authenticated }
+    PeeringUp { id: PeeringId(id), key: key(n), interface: ETH, family: Family::V6, inbound, authenticated }
+}
+
+/// The same over IPv4.
+fn over_v4(up: PeeringUp) -> PeeringUp {
+    PeeringUp { family: Family::V4, ..up }
 }
 
 #[test]
@@ -194,6 +199,25 @@ fn of_two_peerings_both_sides_keep_the_one_that_the_higher_key_dialled() {
             }
         }
     }
+}
+
+#[test]
+fn the_peering_that_a_plain_node_wants_over_the_other_ip_version_stays() {
+    let mut discovery = discovery(9);
+    discovery.handle_beacon(ETH, v6(1), &beacon(1), at(1.0)).unwrap();
+    assert_eq!(dials(&mut discovery).len(), 1);
+    assert_eq!(discovery.handle_peering_up(up(1, 1, false, false), at(1.1)), PeeringVerdict::Keep);
+    assert_eq!(discovery.handle_peering_up(over_v4(up(2, 1, true, false)), at(1.2)), PeeringVerdict::Keep);
+    // Over each of them one is enough: for the plain node too, which only wants to know that there is any.
+    assert_eq!(discovery.handle_peering_up(up(3, 1, true, false), at(1.3)), PeeringVerdict::Close);
+    assert_eq!(discovery.handle_peering_up(over_v4(up(4, 1, true, false)), at(1.4)), PeeringVerdict::Close);
+    // The end of either makes us dial only once the other is gone too.
+    discovery.handle_peering_down(PeeringId(1), at(20.0));
+    discovery.handle_beacon(ETH, v6(1), &beacon(1), at(20.0)).unwrap();
+    assert_eq!(dials(&mut discovery), []);
+    discovery.handle_peering_down(PeeringId(2), at(21.0));
+    discovery.handle_beacon(ETH, v6(1), &beacon(1), at(21.0)).unwrap();
+    assert_eq!(dials(&mut discovery).len(), 1);
 }
 
 #[test]
@@ -409,9 +433,10 @@ proptest! {
         prop_assert!(discovery.handle_interface_up(ethernet(own), Instant::ZERO));
         let (mut now, mut serial, mut count) = (Instant::ZERO, 0, 0);
         let mut dialling: BTreeMap<PublicKey, Instant> = BTreeMap::new();
-        let mut peerings: BTreeMap<PublicKey, PeeringId> = BTreeMap::new();
+        let mut peerings: BTreeMap<(PublicKey, Family), PeeringId> = BTreeMap::new();
         for (step, n, flag, pause) in steps {
             now = now + Duration::from_millis(pause);
+            let family = if pause % 2 == 0 { Family::V4 } else { Family::V6 };
             // Dials whose end is not told run out by themselves.
             dialling.retain(|_, began| !began.has_passed(DIAL_DEADLINE, now));
             for step in [7, step] {
@@ -423,16 +448,17 @@ proptest! {
                     4 => {
                         let inbound = dialling.remove(&key(n)).is_none();
                         serial += 1;
-                        match discovery.handle_peering_up(up(serial, n, inbound, flag), now) {
-                            PeeringVerdict::Close => prop_assert!(peerings.contains_key(&key(n))),
-                            PeeringVerdict::Keep => prop_assert_eq!(peerings.insert(key(n), PeeringId(serial)), None),
+                        let place = (key(n), family);
+                        match discovery.handle_peering_up(PeeringUp { family, ..up(serial, n, inbound, flag) }, now) {
+                            PeeringVerdict::Close => prop_assert!(peerings.contains_key(&place)),
+                            PeeringVerdict::Keep => prop_assert_eq!(peerings.insert(place, PeeringId(serial)), None),
                             PeeringVerdict::Replace(old) => {
-                                prop_assert_eq!(peerings.insert(key(n), PeeringId(serial)), Some(old));
+                                prop_assert_eq!(peerings.insert(place, PeeringId(serial)), Some(old));
                             }
                         }
                     }
                     5 => {
-                        if let Some(id) = peerings.remove(&key(n)) {
+                        if let Some(id) = peerings.remove(&(key(n), family)) {
                             discovery.handle_peering_down(id, now);
                         }
                     }
@@ -444,7 +470,7 @@ proptest! {
                 }
                 for dial in dials(&mut discovery) {
                     prop_assert!(dial.key != key(own));
-                    prop_assert!(!peerings.contains_key(&dial.key));
+                    prop_assert!(peerings.keys().all(|(key, _)| *key != dial.key));
                     prop_assert!(dialling.insert(dial.key, now).is_none());
                     count += 1;
                 }

@@ -291,7 +291,8 @@ impl Core {
 
     fn peer_up(&mut self, id: PeeringId, key: PublicKey, now: Instant) {
         let Some(peering) = self.peerings.get(id) else { return };
-        let authenticated = peering.ends.is_some_and(|ends| ends.authenticated);
+        let ends = peering.ends;
+        let authenticated = ends.is_some_and(|ends| ends.authenticated);
         if self.require_authenticated && !authenticated {
             self.close(
                 id,
@@ -302,9 +303,9 @@ impl Core {
         }
         let (uri, origin) = (peering.uri.clone(), peering.origin.clone());
         let info = PeerInfo { key, kind: peering.kind, uri: uri.clone(), inbound: origin.is_inbound(), authenticated };
-        let verdict = match (&origin, &mut self.lan) {
-            (Origin::Lan { interface, .. }, Some(lan)) => {
-                lan.peering_up(id, *interface, key, info.inbound, authenticated, now)
+        let verdict = match (&origin, ends, &mut self.lan) {
+            (Origin::Lan { interface, .. }, Some(ends), Some(lan)) => {
+                lan.peering_up(id, *interface, ends, key, info.inbound, now)
             }
             _ => PeeringVerdict::Keep,
         };

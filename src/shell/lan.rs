@@ -13,13 +13,15 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 use crate::discovery::{
-    BeaconIgnored, Dial, Discovery, DiscoveryConfig, Interface, PeeringId as NeighbourId, PeeringUp, PeeringVerdict,
+    BeaconIgnored, Dial, Discovery, DiscoveryConfig, Family, Interface, PeeringId as NeighbourId, PeeringUp,
+    PeeringVerdict,
 };
 use crate::keys::PublicKey;
 use crate::rng::Rng;
 use crate::shell::lan::sockets::{Heard, LinkSockets};
 use crate::shell::netlink::{self, Snapshot};
 use crate::shell::peer_task::PeeringId;
+use crate::shell::transport::Ends;
 use crate::time::Instant;
 
 /// Datagrams that wait for the core, and how many it takes per turn. More are dropped by the kernel; beacons come again.
@@ -119,12 +121,13 @@ impl Lan {
         &mut self,
         id: PeeringId,
         interface: u32,
+        ends: Ends,
         key: PublicKey,
         inbound: bool,
-        authenticated: bool,
         now: Instant,
     ) -> PeeringVerdict {
-        let up = PeeringUp { id: NeighbourId(id.0), key, interface, inbound, authenticated };
+        let (family, authenticated) = (Family::of(ends.remote), ends.authenticated);
+        let up = PeeringUp { id: NeighbourId(id.0), key, interface, family, inbound, authenticated };
         self.discovery.handle_peering_up(up, now)
     }
 
