@@ -102,6 +102,21 @@ fn an_application_that_keeps_sending_to_nobody_is_told_all_the_same() {
 }
 
 #[test]
+fn packets_that_keep_coming_do_not_put_off_the_report() {
+    let mut sim = build(13, &line(2), &open());
+    sim.run_for(2 * SEC);
+    let nobody = "6a5:1234:5678:9abc:def0:1234:5678:9abc".parse().unwrap();
+    let mut told = 0;
+    for _ in 0..40 {
+        let packet = udp(sim.address(0).ip(), nobody, (1, 2), b"anyone?");
+        sim.with_node(0, |node, now| node.handle_tun_packet(packet, now));
+        sim.run_for(SEC / 4);
+        told += sim.take_received(0).iter().filter(|packet| icmp_type_code(packet) == Some((1, 0))).count();
+    }
+    assert!((20..=40).contains(&told), "{told} of 40 packets were reported");
+}
+
+#[test]
 fn a_foreign_source_address_is_refused_at_both_ends() {
     let mut sim = build(9, &line(2), &open());
     sim.run_for(2 * SEC);

@@ -6,19 +6,15 @@
 /// A feature that is not there: what to use instead.
 pub type Unavailable = &'static str;
 
-/// LAN discovery.
-pub const DISCOVERY: Result<(), Unavailable> =
-    Err("LAN discovery is not available in this version; set it to false and name peers in peering.peers");
-
 /// Prometheus metrics.
 pub const METRICS: Result<(), Unavailable> =
     Err("metrics are not available in this version; set it to \"\" and use `pineconectl status --json`");
 
 /// URI schemes that are planned and not there.
-pub const ABSENT_SCHEMES: &[&str] = &["tls", "ws", "wss", "quic", "unix"];
+pub const ABSENT_SCHEMES: &[&str] = &["tls", "wss", "quic", "unix"];
 
 /// Peer URI options that are planned and not there, each with the reason.
 pub const ABSENT_OPTIONS: &[(&str, Unavailable)] = &[
-    ("password", "tcp links carry no password in this version; use ?key=<64 hex digits> to pin the peer's key"),
+    ("password", "links carry no password in this version; use ?key=<64 hex digits> to pin the peer's key"),
     ("priority", "peerings have no priorities in this version; remove it"),
 ];

@@ -22,11 +22,11 @@ use serde::Deserialize;
 pub use error::{ConfigError, Position};
 pub use secret::{Secret, WeakSecret};
 pub use uri::{Host, ListenUri, PeerUri, Scheme, UriError};
-pub use values::{InterfaceName, InterfacePattern, LogFilter, LogFormat, TunName, ValueError};
+pub use values::{InterfaceName, LogFilter, LogFormat, TunName, ValueError};
 
-use availability::DISCOVERY;
 use values::{available_metrics_listen, distinct, optional_group, optional_path, section};
 
+use crate::discovery::InterfacePatterns;
 use crate::ip::firewall::Policy;
 
 /// The port that peerings listen on unless told otherwise: the phone keys of PINE.
@@ -121,11 +121,9 @@ pub struct SessionSection {
 #[serde(default, deny_unknown_fields)]
 pub struct DiscoverySection {
     /// Whether to look for peers on the LAN.
-    #[serde(deserialize_with = "values::available_discovery")]
     pub enabled: bool,
     /// The interfaces to look on.
-    #[serde(deserialize_with = "distinct")]
-    pub interfaces: Vec<InterfacePattern>,
+    pub interfaces: InterfacePatterns,
 }
 
 /// `[firewall]`
@@ -195,7 +193,7 @@ impl Default for PeeringSection {
 
 impl Default for DiscoverySection {
     fn default() -> Self {
-        Self { enabled: DISCOVERY.is_ok(), interfaces: vec![InterfacePattern::any()] }
+        Self { enabled: true, interfaces: InterfacePatterns::default() }
     }
 }
 
@@ -214,8 +212,8 @@ impl Config {
         let mut warnings = Vec::new();
         if self.peering.require_authenticated {
             warnings.push(
-                "peering.require_authenticated = true: tcp:// links cannot prove the other side's key in this version, so \
-                 every tcp peering will be refused; set it to false to peer over tcp://"
+                "peering.require_authenticated = true: neither tcp:// nor ws:// links can prove the other side's key in this \
+                 version, so every peering will be refused; set it to false to have peers"
                     .to_owned(),
             );
         }

@@ -34,7 +34,6 @@ fn positions_count_characters_from_one() {
 #[test]
 fn every_absent_feature_is_refused_with_what_works_instead() {
     for text in [
-        "[discovery]\nenabled = true",
         "[metrics]\nlisten = '127.0.0.1:7465'",
         "[peering]\nlisten = ['tls://[::]:7464']",
         "[peering]\npeers = ['tcp://192.0.2.1:1?password=x']",
@@ -43,19 +42,6 @@ fn every_absent_feature_is_refused_with_what_works_instead() {
         let message = parse(text).unwrap_err().message;
         assert!(message.contains("available") || message.contains("in this version"), "{text}: {message}");
         assert!(message.contains("; "), "{text}: {message}");
-    }
-}
-
-#[test]
-fn patterns_match_by_their_start() {
-    let pattern = |text: &str| text.parse::<InterfacePattern>();
-    assert!(pattern("*").unwrap().matches("eth0"));
-    assert!(pattern("eth*").unwrap().matches("eth0"));
-    assert!(!pattern("eth*").unwrap().matches("wlan0"));
-    assert!(pattern("eth0").unwrap().matches("eth0"));
-    assert!(!pattern("eth0").unwrap().matches("eth00"));
-    for wrong in ["", "e*h", "**", "a b"] {
-        assert!(pattern(wrong).is_err(), "{wrong}");
     }
 }
 
@@ -73,8 +59,8 @@ fn log_filters_are_levels_and_levels_of_modules() {
 fn what_is_probably_not_meant_is_warned_of() {
     assert_eq!(Config::default().warnings(), Vec::<String>::new());
     let warnings = |text: &str| parse(text).unwrap().warnings();
-    assert!(warnings("peering.require_authenticated = true")[0].contains("every tcp peering will be refused"));
-    assert!(warnings("peering.listen = []")[0].contains("alone"));
+    assert!(warnings("peering.require_authenticated = true")[0].contains("every peering will be refused"));
+    assert!(warnings("peering.listen = []\ndiscovery.enabled = false")[0].contains("alone"));
     assert!(warnings("[tun]\nname = 'none'\nfd = 3")[0].contains("tun.fd"));
 }
 

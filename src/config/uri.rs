@@ -2,8 +2,12 @@
 //!
 //! ```text
 //! tcp://host:port?key=<64 hex digits>&max_backoff=<duration>&interface=<name>     host: name, IPv4 or [IPv6]
+//! ws://host:port/path?…                                                           the path is sent to the HTTP server
 //! tcp://ip:port?interface=<name>                                                  listen; port 0 lets the system choose
+//! ws://ip:port?…                                                                  listen; takes requests for any path
 //! ```
+//!
+//! Options are for us and never sent, so the HTTP request of a `ws://` peer has no query.
 //!
 //! `Display` gives the canonical text, which parses to the same value. Errors name the part that is wrong and repeat neither
 //! the whole text nor the value of an option: either may hold a secret that was put in the wrong place.
@@ -33,6 +37,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(24 * 3600);
 pub enum Scheme {
     /// Plain TCP, as Go nodes speak it.
     Tcp,
+    /// WebSocket over plain TCP, as Go nodes speak it: gets through where only HTTP does.
+    Ws,
 }
 
 /// The host part of a peer's URI.
@@ -53,6 +59,8 @@ pub struct PeerUri {
     pub host: Host,
     /// The peer's port, never 0.
     pub port: u16,
+    /// What to ask the HTTP server for, `/…`; empty without a path, and for schemes that have none.
+    pub path: String,
     /// The key that the peer must have.
     pub key: Option<PublicKey>,
     /// Longest waiting time between attempts, in whole seconds.
@@ -82,10 +90,10 @@ pub enum UriError {
     #[error("the scheme is missing; write tcp://host:port")]
     NoScheme,
     /// A scheme that is planned but not there.
-    #[error("scheme `{0}` is not available in this version; use tcp://")]
+    #[error("scheme `{0}` is not available in this version; use tcp:// or ws://")]
     AbsentScheme(&'static str),
     /// Anything else before `://`.
-    #[error("the scheme is not one of a peering; use tcp://")]
+    #[error("the scheme is not one of a peering; use tcp:// or ws://")]
     UnknownScheme,
     /// `user@` before the host.
     #[error("a user name before the host has no meaning; write tcp://host:port")]
@@ -123,9 +131,12 @@ pub enum UriError {
     /// Not a number that a port can have.
     #[error("the port is not a number from 1 to 65535")]
     BadPort,
-    /// A path or fragment.
-    #[error("nothing but ?options may follow the port")]
+    /// A path where none belongs, or a fragment.
+    #[error("nothing but ?options may follow the port; only ws:// peers can have a path")]
     Path,
+    /// A path with something that cannot stand in one.
+    #[error("the path has a character that cannot stand there; write it as % and two hexadecimal digits")]
+    BadPath,
     /// An option that nobody knows.
     #[error("option number {0} is not known; options are {1}")]
     UnknownOption(usize, &'static str),
@@ -152,6 +163,7 @@ impl PeerUri {
         self.scheme == other.scheme
             && self.host == other.host
             && self.port == other.port
+            && self.path == other.path
             && self.interface == other.interface
     }
 }
@@ -163,6 +175,7 @@ impl FromStr for PeerUri {
         let parts = Parts::split(text)?;
         let host = Host::parse(parts.host)?;
         let port = parts.port.parse().ok().filter(|port| *port != 0).ok_or(UriError::BadPort)?;
+        let path = parse_path(parts.scheme, parts.path)?;
         let mut options = Options::default();
         options.parse(parts.options, PEER_OPTIONS)?;
         if let Host::Ip(ip) = host {
@@ -175,13 +188,13 @@ impl FromStr for PeerUri {
             require_interface(ip, options.interface.as_ref())?;
         }
         let Options { key, max_backoff, interface } = options;
-        Ok(Self { scheme: parts.scheme, host, port, key, max_backoff, interface })
+        Ok(Self { scheme: parts.scheme, host, port, path, key, max_backoff, interface })
     }
 }
 
 impl fmt::Display for PeerUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}", self.scheme, self.host, self.port)?;
+        write!(f, "{}://{}:{}{}", self.scheme, self.host, self.port, self.path)?;
         let mut separator = '?';
         let mut option = |f: &mut fmt::Formatter<'_>, name: &str, value: &dyn fmt::Display| {
             let written = write!(f, "{separator}{name}={value}");
@@ -211,6 +224,9 @@ impl FromStr for ListenUri {
             return Err(UriError::Overlay);
         }
         let port: u16 = parts.port.parse().map_err(|_| UriError::BadPort)?;
+        if !parts.path.is_empty() {
+            return Err(UriError::Path);
+        }
         let mut options = Options::default();
         options.parse(parts.options, LISTEN_OPTIONS)?;
         require_interface(ip, options.interface.as_ref())?;
@@ -232,6 +248,7 @@ impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp => f.write_str("tcp"),
+            Self::Ws => f.write_str("ws"),
         }
     }
 }
@@ -260,6 +277,8 @@ struct Parts<'a> {
     scheme: Scheme,
     host: &'a str,
     port: &'a str,
+    /// With its slash, if there is one.
+    path: &'a str,
     options: Option<&'a str>,
 }
 
@@ -274,11 +293,12 @@ impl<'a> Parts<'a> {
             Some((rest, options)) => (rest, Some(options)),
             None => (rest, None),
         };
+        if rest.contains('#') {
+            return Err(UriError::Path);
+        }
+        let (rest, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         if rest.contains('@') {
             return Err(UriError::UserInfo);
-        }
-        if rest.contains(['/', '#']) {
-            return Err(UriError::Path);
         }
         let (host, port) = if rest.starts_with('[') {
             let (host, after) = rest.split_once(']').ok_or(UriError::BadIpv6)?;
@@ -297,7 +317,7 @@ impl<'a> Parts<'a> {
         if !port.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(UriError::BadPort);
         }
-        Ok(Self { scheme, host, port, options })
+        Ok(Self { scheme, host, port, path, options })
     }
 }
 
@@ -306,8 +326,10 @@ impl Scheme {
         if text.is_empty() {
             return Err(UriError::NoScheme);
         }
-        if text.eq_ignore_ascii_case("tcp") {
-            return Ok(Self::Tcp);
+        for (name, scheme) in [("tcp", Self::Tcp), ("ws", Self::Ws)] {
+            if text.eq_ignore_ascii_case(name) {
+                return Ok(scheme);
+            }
         }
         let absent = ABSENT_SCHEMES.iter().find(|scheme| scheme.eq_ignore_ascii_case(text));
         Err(absent.map_or(UriError::UnknownScheme, |scheme| UriError::AbsentScheme(scheme)))
@@ -343,6 +365,29 @@ impl Host {
 fn is_label(label: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     !label.is_empty() && label.len() <= MAX_LABEL && label.bytes().all(allowed) && !label.starts_with('-')
+}
+
+/// The path of a peer's URI. The root alone says no more than no path.
+fn parse_path(scheme: Scheme, path: &str) -> Result<String, UriError> {
+    match scheme {
+        Scheme::Tcp if path.is_empty() => Ok(String::new()),
+        Scheme::Tcp => Err(UriError::Path),
+        Scheme::Ws if path == "/" => Ok(String::new()),
+        Scheme::Ws if is_path(path) => Ok(path.to_owned()),
+        Scheme::Ws => Err(UriError::BadPath),
+    }
+}
+
+/// Whether all of `path` may stand in the path of a URI (RFC 3986 §3.3).
+fn is_path(path: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte);
+    let mut escapes = path.split('%');
+    let plain = escapes.next().unwrap_or_default();
+    plain.bytes().all(allowed)
+        && escapes.all(|after| {
+            let (digits, rest) = after.as_bytes().split_at(after.len().min(2));
+            digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit) && rest.iter().all(|byte| allowed(*byte))
+        })
 }
 
 fn is_overlay(ip: IpAddr) -> bool {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::availability::{DISCOVERY, METRICS};
+use super::availability::METRICS;
 
 /// Longest interface name in bytes (Linux `IFNAMSIZ` without the final zero).
 const MAX_INTERFACE_NAME: usize = 15;
@@ -85,45 +85,6 @@ impl fmt::Display for InterfaceName {
         f.write_str(&self.0)
     }
 }
-
-/// An interface name that may end in `*`: `eth0`, `eth*`, `*`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct InterfacePattern(String);
-
-impl InterfacePattern {
-    /// `*`: every interface.
-    pub fn any() -> Self {
-        Self("*".to_owned())
-    }
-
-    /// Whether the interface called `name` is meant.
-    pub fn matches(&self, name: &str) -> bool {
-        match self.0.strip_suffix('*') {
-            Some(start) => name.starts_with(start),
-            None => name == self.0,
-        }
-    }
-}
-
-impl FromStr for InterfacePattern {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let start = text.strip_suffix('*').unwrap_or(text);
-        if !(start.is_empty() && text == "*") {
-            start.parse::<InterfaceName>()?;
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for InterfacePattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-deserialize_from_str!(InterfacePattern, "an interface name such as \"eth0\" or \"eth*\"");
 
 /// `tun.name`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -288,15 +249,6 @@ pub(super) fn available_metrics_listen<'de, D: Deserializer<'de>>(deserializer: 
         METRICS.map_err(de::Error::custom)?;
     }
     Ok(text)
-}
-
-/// Only `false`, while there is no discovery.
-pub(super) fn available_discovery<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    let enabled = bool::deserialize(deserializer)?;
-    if enabled {
-        DISCOVERY.map_err(de::Error::custom)?;
-    }
-    Ok(enabled)
 }
 
 /// A table. (Serde would also fill a struct from a list, by position.)

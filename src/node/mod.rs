@@ -381,8 +381,23 @@ impl Node {
             RouterEvent::PeerMisbehaved { port, why } => {
                 self.events.push_back(Event::ClosePeer { port: *port, why: *why });
             }
-            // A node woke up nearby: nothing waits for that here, the session layer notices by itself.
-            RouterEvent::WakeupBroadcast(_) => {}
+            RouterEvent::WakeupBroadcast(key) => self.on_wakeup(*key, now),
+        }
+    }
+
+    /// A node not far from here came up, or says once a minute that it is there. Its broadcast is signed, so it also says whose its
+    /// addresses are.
+    fn on_wakeup(&mut self, key: PublicKey, now: Instant) {
+        self.sessions.heard_of(&key, now);
+        self.learn(key, now);
+    }
+
+    /// A key has proven to exist: whoever waits for one of its addresses goes on.
+    fn learn(&mut self, key: PublicKey, now: Instant) {
+        self.resolver.learn(key);
+        for destination in [Destination::Node(Address::of(&key)), Destination::Routed(Subnet::of(&key))] {
+            self.resolver.settle(&destination);
+            self.resolved(&destination, key, now);
         }
     }
 
@@ -390,11 +405,7 @@ impl Node {
         match event {
             SessionEvent::Up(key) => {
                 self.events.push_back(Event::SessionUp(key));
-                self.resolver.learn(key);
-                for destination in [Destination::Node(Address::of(&key)), Destination::Routed(Subnet::of(&key))] {
-                    self.resolver.settle(&destination);
-                    self.resolved(&destination, key, now);
-                }
+                self.learn(key, now);
             }
             SessionEvent::Down(key) => self.events.push_back(Event::SessionDown(key)),
             SessionEvent::Pong { key, id, rtt } => self.on_pong(key, RequestId(id), rtt),

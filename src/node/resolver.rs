@@ -76,7 +76,7 @@ impl Resolver {
         }
     }
 
-    /// Asks for a destination, until `give_up_at` at least, unless that is under way already.
+    /// Asks for a destination, until `give_up_at` at least: a question that is under way is prolonged.
     pub fn ask(&mut self, destination: Destination, give_up_at: Instant, rng: &mut Rng, now: Instant) {
         if self.questions.len() >= MAX_QUESTIONS && !self.questions.contains_key(&destination) {
             let oldest = self.questions.iter().min_by_key(|(_, asking)| asking.since).map(|(to, _)| *to);

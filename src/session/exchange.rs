@@ -17,7 +17,7 @@ use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::wire::session::{self as wire, CookieMessage, DataHeader, HandshakeMessage, MAC_LEN};
 
-/// Pause before the first repetition, doubled for each further one…
+/// Pause before the first repetition, a quarter longer for each further one…
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 /// … up to this, if the round trip is not known: a network of a few seconds' delay still gets an answer in.
 const RETRY_LAST: Duration = Duration::from_secs(5);
@@ -255,7 +255,8 @@ impl Session {
 /// do not stay in step.
 fn pause(tries: u32, round_trip: Option<Duration>, rng: &mut Rng) -> Duration {
     let longest = round_trip.map_or(RETRY_LAST, |time| time.saturating_mul(4).clamp(RETRY_KNOWN, RETRY_LAST));
-    let base = RETRY_FIRST.saturating_mul(1 << tries.saturating_sub(1).min(8)).min(longest);
+    let repetitions = i32::try_from(tries.saturating_sub(1).min(16)).unwrap_or(16);
+    let base = RETRY_FIRST.mul_f64(1.25_f64.powi(repetitions)).min(longest);
     let jitter = Duration::from_micros(rng.below(u64::try_from(base.as_micros() / 5).unwrap_or(0)));
     (base + jitter).min(RETRY_LAST)
 }
@@ -265,10 +266,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_from_half_a_second_to_five() {
+    fn pauses_grow_from_half_a_second_to_five() {
         let mut rng = Rng::new([1; 32]);
         for (tries, low, high) in
-            [(1, 500, 600), (2, 1000, 1200), (3, 2000, 2400), (4, 4000, 4800), (5, 5000, 5000), (99, 5000, 5000)]
+            [(1, 500, 600), (2, 625, 750), (3, 781, 938), (6, 1525, 1831), (12, 5000, 5000), (99, 5000, 5000)]
         {
             let pause = pause(tries, None, &mut rng);
             assert!((Duration::from_millis(low)..=Duration::from_millis(high)).contains(&pause), "{tries}: {pause:?}");

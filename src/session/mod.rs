@@ -195,6 +195,17 @@ impl Sessions {
         });
     }
 
+    /// The node can be reached again, somebody says: what waits for an answer of it need not wait for its next turn. Nothing happens
+    /// if there is no session or it works; at most once a second otherwise.
+    pub fn heard_of(&mut self, key: &PublicKey, now: Instant) {
+        let Some(slot) = self.table.find(key) else { return };
+        self.with_session(slot, now, |session, shared| {
+            if !session.up && session.handshake.is_some() {
+                session.hint(shared, now);
+            }
+        });
+    }
+
     /// Sends a ping as soon as there is a session. The answer is a [`SessionEvent::Pong`] with the same `id`; no answer
     /// is no event.
     pub fn ping(&mut self, to: &PublicKey, id: u64, now: Instant) {

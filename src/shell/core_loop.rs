@@ -15,17 +15,19 @@ use std::task::{Context, Poll};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::Reply;
+use crate::discovery::PeeringVerdict;
 use crate::drops::DropReason;
 use crate::keys::PublicKey;
 use crate::node::{Event, Node, PeerInfo, RequestId};
-use crate::router::{PeerKind, Port};
+use crate::router::Port;
 use crate::shell::clock::{Clock, MAX_WAIT, SleepWatch};
 use crate::shell::control_socket::Call;
+use crate::shell::lan::Lan;
 use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{Batch, FromPeer, PeerEvent, PeeringId};
 use crate::shell::peerings::{Origin, PeerInputs, Peering, Peerings};
 use crate::shell::timer::Timer;
-use crate::shell::transport::Connection;
+use crate::shell::transport::{Ends, Incoming};
 use crate::shell::tun::Tun;
 use crate::shell::wanted::Wanted;
 use crate::time::{Duration, Instant};
@@ -47,9 +49,9 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// A connection that came to one of our listeners.
 pub(crate) struct Accepted {
     /// The connection.
-    pub(crate) connection: Connection,
-    /// What kind of listener took it.
-    pub(crate) kind: PeerKind,
+    pub(crate) incoming: Incoming,
+    /// Whether it came to the listener whose port our beacons announce.
+    pub(crate) lan: bool,
 }
 
 /// What the core is made of.
@@ -66,6 +68,8 @@ pub(crate) struct CoreParts {
     pub(crate) accepted: mpsc::Receiver<Accepted>,
     /// Requests from the control socket.
     pub(crate) calls: mpsc::Receiver<Call>,
+    /// LAN discovery, if it is on.
+    pub(crate) lan: Option<Lan>,
     /// The network as it is, and as it changes.
     pub(crate) network: (Arc<Snapshot>, mpsc::Receiver<Arc<Snapshot>>),
     /// Refuse peers whose key the transport did not prove.
@@ -83,6 +87,7 @@ pub(crate) struct Core {
     wanted: Wanted,
     accepted: mpsc::Receiver<Accepted>,
     calls: mpsc::Receiver<Call>,
+    lan: Option<Lan>,
     network: Arc<Snapshot>,
     network_changes: mpsc::Receiver<Arc<Snapshot>>,
     /// Who waits for the answer to which question, and what to say if there is none.
@@ -105,8 +110,12 @@ struct LogBudget {
 impl Core {
     /// A core that has not run yet. Must be made within the runtime.
     pub(crate) fn new(parts: CoreParts) -> Self {
-        let CoreParts { node, tun, peerings, wanted, accepted, calls, network, require_authenticated, clock } = parts;
+        let CoreParts { node, tun, peerings, wanted, accepted, calls, mut lan, network, require_authenticated, clock } =
+            parts;
         let now = clock.now();
+        if let Some(lan) = &mut lan {
+            lan.network_changed(&network.0, now);
+        }
         Self {
             node,
             tun,
@@ -115,6 +124,7 @@ impl Core {
             wanted,
             accepted,
             calls,
+            lan,
             network: network.0,
             network_changes: network.1,
             questions: BTreeMap::new(),
@@ -152,7 +162,8 @@ impl Core {
         }
         more |= self.act_on_deadlines(now);
         self.drain(now);
-        let deadline = [self.node.poll_timeout(), self.wanted.poll_timeout()].into_iter().flatten().min();
+        let lan = self.lan.as_ref().and_then(Lan::poll_timeout);
+        let deadline = [self.node.poll_timeout(), self.wanted.poll_timeout(), lan].into_iter().flatten().min();
         let deadline = deadline.map_or(now + MAX_WAIT, |deadline| deadline.min(now + MAX_WAIT));
         if self.timer.poll(deadline, now, cx).is_ready() || more {
             // Behind the tasks that this turn has woken.
@@ -196,6 +207,8 @@ impl Core {
             tracing::error!("a peering's task failed; this is a bug in pineconed, please report it");
             self.close(id, "an internal error", self.clock.now());
         }
+        let now = self.clock.now();
+        let more_beacons = self.lan.as_mut().is_some_and(|lan| lan.poll_heard(now, cx));
         for taken in 0..=RARE_EVENTS {
             let now = self.clock.now();
             if let Poll::Ready(Some(accepted)) = self.accepted.poll_recv(cx) {
@@ -205,7 +218,7 @@ impl Core {
             } else if let Poll::Ready(Some(snapshot)) = self.network_changes.poll_recv(cx) {
                 self.network_changed(snapshot, now);
             } else {
-                return false;
+                return more_beacons;
             }
             if taken == RARE_EVENTS {
                 break;
@@ -219,6 +232,14 @@ impl Core {
         while let Some((name, uri)) = self.wanted.poll_dial(now) {
             let id = self.peerings.dial(Arc::clone(&name), uri);
             self.wanted.dialling(&name, id);
+        }
+        if let Some(lan) = &mut self.lan {
+            if lan.poll_timeout().is_some_and(|at| at <= now) {
+                lan.handle_timeout(now);
+            }
+            while let Some(dial) = lan.poll_dial() {
+                self.peerings.dial_neighbour(dial);
+            }
         }
         for _ in 0..DEADLINES {
             if self.node.poll_timeout().is_none_or(|at| at > now) {
@@ -279,14 +300,18 @@ impl Core {
             );
             return;
         }
-        let info = PeerInfo {
-            key,
-            kind: peering.kind,
-            uri: peering.uri.clone(),
-            inbound: peering.origin == Origin::Inbound,
-            authenticated,
-        };
         let (uri, origin) = (peering.uri.clone(), peering.origin.clone());
+        let info = PeerInfo { key, kind: peering.kind, uri: uri.clone(), inbound: origin.is_inbound(), authenticated };
+        let verdict = match (&origin, &mut self.lan) {
+            (Origin::Lan { interface, .. }, Some(lan)) => {
+                lan.peering_up(id, *interface, key, info.inbound, authenticated, now)
+            }
+            _ => PeeringVerdict::Keep,
+        };
+        if verdict == PeeringVerdict::Close {
+            self.close(id, "there is a peering with this neighbour on this link already", now);
+            return;
+        }
         match self.node.add_peer(info, now) {
             Ok(port) => {
                 self.peerings.up(id, key, port);
@@ -297,6 +322,9 @@ impl Core {
                 self.log.say(now, &format!("peering with {} is up: {uri}, port {port}{note}", key.short()));
             }
             Err(error) => self.close(id, &error.to_string(), now),
+        }
+        if let PeeringVerdict::Replace(old) = verdict {
+            self.close(PeeringId(old.0), "another peering with this neighbour replaces it", now);
         }
     }
 
@@ -317,14 +345,34 @@ impl Core {
                     tracing::debug!("no peering with {name}: {reason}; next attempt in {next:.1} s");
                 }
             }
+            Origin::Lan { interface, dialled } => {
+                if up.is_none() {
+                    tracing::debug!("no peering with {uri}: {reason}");
+                }
+                let Some(lan) = &mut self.lan else { return };
+                lan.peering_down(id, now);
+                if let Some(key) = dialled {
+                    lan.dial_failed(&key, interface, now);
+                }
+            }
             Origin::Inbound if up.is_none() => tracing::debug!("no peering with {uri}: {reason}"),
             Origin::Inbound => {}
         }
     }
 
-    fn accept(&mut self, Accepted { connection, kind }: Accepted) {
-        let remote = connection.ends.remote;
-        if self.peerings.accept(connection, kind).is_none() {
+    fn accept(&mut self, Accepted { incoming, lan }: Accepted) {
+        let Ends { remote, local, .. } = incoming.ends();
+        let origin = if lan {
+            let interface = self.lan.as_ref().and_then(|lan| lan.interface_of(remote, local, &self.network));
+            let Some(interface) = interface else {
+                tracing::debug!(%remote, "turned a connection away: it came over no link that we look for peers on");
+                return;
+            };
+            Origin::Lan { interface, dialled: None }
+        } else {
+            Origin::Inbound
+        };
+        if self.peerings.accept(incoming, origin).is_none() {
             tracing::debug!(%remote, "turned a connection away: there are too many");
         }
     }
@@ -351,6 +399,9 @@ impl Core {
         tracing::debug!("the network changed");
         for id in self.peerings.lost(&self.network, &snapshot) {
             self.close(id, "the address it used is gone", now);
+        }
+        if let Some(lan) = &mut self.lan {
+            lan.network_changed(&snapshot, now);
         }
         self.network = snapshot;
         self.wanted.kick(now);

@@ -4,6 +4,7 @@
 //! dialling, readiness. Everything that can fail for a reason a person can mend fails before readiness is told.
 
 use std::io;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
@@ -12,20 +13,21 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::addr::{Address, Subnet};
-use crate::config::{Config, TunName};
+use crate::config::{Config, ListenUri, Scheme, TunName};
+use crate::discovery::DiscoveryConfig;
 use crate::keys::Keypair;
 use crate::node::{Node, NodeConfig};
 use crate::rng::Rng;
-use crate::router::PeerKind;
 use crate::shell::clock::{Clock, random_seed};
 use crate::shell::control_socket::{ControlSocket, ControlSocketError};
 use crate::shell::core_loop::{Accepted, Core, CoreParts};
 use crate::shell::key_file::{self, KeyFileError, Origin};
+use crate::shell::lan::Lan;
 use crate::shell::netlink::{self, Netlink, Snapshot};
 use crate::shell::password_file::{self, PasswordFileError};
 use crate::shell::peerings::Peerings;
 use crate::shell::readiness;
-use crate::shell::transport::{self, ListenError, tcp};
+use crate::shell::transport::{self, ListenError, Listener};
 use crate::shell::tun::Tun;
 use crate::shell::tun::linux::{self, Added, TunError, TunParams};
 use crate::shell::wanted::Wanted;
@@ -128,7 +130,7 @@ async fn serve(config: &Config, keypair: Arc<Keypair>) -> Result<(), DaemonError
     let control = ControlSocket::bind(&config.control.socket, config.control.group.as_deref())?;
     let netlink = Netlink::connect().map_err(os("ask the kernel about the network"))?;
     let host = open_tun(config, &keypair, &netlink).await?;
-    let outcome = match start_core(config, keypair, psk, control, host.tun).await {
+    let outcome = match start_core(config, keypair, psk, control, (host.tun, &host.name)).await {
         Ok(core) => {
             readiness::notify("READY=1");
             let outcome = tokio::select! {
@@ -181,7 +183,7 @@ async fn start_core(
     keypair: Arc<Keypair>,
     psk: [u8; 32],
     control: ControlSocket,
-    tun: Tun,
+    host: (Tun, &str),
 ) -> Result<JoinHandle<io::Error>, DaemonError> {
     let clock = Clock::new();
     let mut rng = Rng::new(random_seed().map_err(os("get random bytes"))?);
@@ -195,11 +197,16 @@ async fn start_core(
         max_routes: MAX_ROUTES,
         max_sessions: MAX_SESSIONS,
     };
-    let (node_seed, now) = (rng.bytes(), clock.now());
+    let (node_seed, now, own_key) = (rng.bytes(), clock.now(), keypair.public());
     let node = Node::new(node_config, keypair, node_seed, now, clock.unix_now());
 
     let (accepted_sender, accepted) = mpsc::channel(RARE_QUEUE);
     listen(config, &accepted_sender)?;
+    let lan = listen_to_neighbours(config, &accepted_sender).map(|port| {
+        let own_interface = Some(host.1.to_owned()).filter(|name| !name.is_empty());
+        let config = DiscoveryConfig { own_key, port, interfaces: config.discovery.interfaces.clone(), own_interface };
+        Lan::new(config, rng.fork(), now)
+    });
     let mut wanted = Wanted::new(rng.fork());
     for uri in &config.peering.peers {
         // Named twice with different options: the first counts.
@@ -212,11 +219,12 @@ async fn start_core(
     tracing::info!("control socket: {}; try `pineconectl status`", config.control.socket.display());
     let parts = CoreParts {
         node,
-        tun,
+        tun: host.0,
         peerings,
         wanted,
         accepted,
         calls,
+        lan,
         network: watch_network().await,
         require_authenticated: config.peering.require_authenticated,
         clock,
@@ -228,17 +236,37 @@ fn listen(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Result<(), Daem
     for uri in &config.peering.listen {
         let listener = transport::listen(uri).map_err(|error: ListenError| DaemonError::Listen(error.to_string()))?;
         tracing::info!("listening on {}://{}", uri.scheme, listener.address());
-        tokio::spawn(accept_all(listener, PeerKind::Remote, accepted.clone()));
+        tokio::spawn(accept_all(listener, false, accepted.clone()));
     }
     Ok(())
 }
 
+/// Listens for neighbours, on a port of the system's choice that our beacons announce. `None` if discovery is off or impossible: a node
+/// with configured peers can do without.
+fn listen_to_neighbours(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Option<u16> {
+    if !config.discovery.enabled {
+        return None;
+    }
+    let anywhere = ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, 0).into(), interface: None };
+    match transport::listen(&anywhere) {
+        Ok(listener) => {
+            let port = listener.address().port();
+            tokio::spawn(accept_all(listener, true, accepted.clone()));
+            Some(port)
+        }
+        Err(error) => {
+            tracing::warn!("no LAN discovery: {error}");
+            None
+        }
+    }
+}
+
 /// Hands all connections of a listener to the core, for as long as it takes them.
-async fn accept_all(listener: tcp::Listener, kind: PeerKind, accepted: mpsc::Sender<Accepted>) {
+async fn accept_all(listener: Listener, lan: bool, accepted: mpsc::Sender<Accepted>) {
     loop {
         match listener.accept().await {
-            Ok(connection) => {
-                if accepted.send(Accepted { connection, kind }).await.is_err() {
+            Ok(incoming) => {
+                if accepted.send(Accepted { incoming, lan }).await.is_err() {
                     return;
                 }
             }

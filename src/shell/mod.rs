@@ -11,6 +11,7 @@ pub(crate) mod core_loop;
 pub mod daemon;
 pub mod files;
 pub mod key_file;
+pub(crate) mod lan;
 pub mod logging;
 pub(crate) mod netlink;
 pub mod password_file;

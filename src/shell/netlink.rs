@@ -14,7 +14,7 @@ use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkFlags, LinkMessage, State,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use rtnetlink::{Handle, LinkUnspec, MulticastGroup, RouteMessageBuilder};
@@ -25,6 +25,9 @@ use crate::time::Duration;
 
 /// Changes come in flurries (link, address, route); one snapshot is taken this long after the first of them.
 const DEBOUNCE: Duration = Duration::from_millis(250);
+
+/// Looks without having been told, in case the kernel had to drop what it wanted to tell.
+const RESCAN: Duration = Duration::from_secs(10);
 
 /// A network interface at the time of asking.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,8 +48,17 @@ pub(crate) struct Interface {
     pub(crate) multicast: bool,
     /// Its MTU in bytes.
     pub(crate) mtu: u32,
-    /// Its addresses that can be used: not those still being checked for duplicates.
-    pub(crate) addresses: Vec<IpAddr>,
+    /// Whether it is a port of a bridge or a member of a bond: its frames belong to that.
+    pub(crate) bridged: bool,
+    /// Its addresses that can be used (not those still being checked for duplicates), with the lengths of their prefixes.
+    pub(crate) addresses: Vec<(IpAddr, u8)>,
+}
+
+impl Interface {
+    /// Whether it has this address.
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|(own, _)| *own == address)
+    }
 }
 
 /// The network as far as peerings depend on it.
@@ -62,9 +74,9 @@ impl Snapshot {
         self.interfaces.iter().find(|interface| interface.index == index)
     }
 
-    /// Whether some running interface has this address.
-    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
-        self.interfaces.iter().any(|interface| interface.running && interface.addresses.contains(&address))
+    /// The running interface that has this address.
+    pub(crate) fn owner(&self, address: IpAddr) -> Option<&Interface> {
+        self.interfaces.iter().find(|interface| interface.running && interface.has_address(address))
     }
 }
 
@@ -141,7 +153,7 @@ impl Netlink {
         while let Some(message) = addresses.try_next().await.map_err(to_io)? {
             let owner = interfaces.iter_mut().find(|interface| interface.index == message.header.index);
             if let (Some(owner), Some(address)) = (owner, usable_address(&message)) {
-                owner.addresses.push(address);
+                owner.addresses.push((address, message.header.prefix_len));
             }
         }
         for interface in &mut interfaces {
@@ -221,11 +233,18 @@ pub(crate) async fn watch() -> io::Result<(Arc<Snapshot>, mpsc::Receiver<Arc<Sna
         let mut default_routes = BTreeSet::new();
         loop {
             let event = tokio::select! {
-                event = events.next() => event,
+                event = tokio::time::timeout(RESCAN, events.next()) => event,
                 () = sender.closed() => break,
             };
-            let Some((event, _)) = event else { break };
-            let mut rerouted = note_default_route(&mut default_routes, &event.payload);
+            let mut rerouted = match event {
+                Ok(Some((event, _))) => note_default_route(&mut default_routes, &event.payload),
+                // Nothing will be told any more; then asking has to do.
+                Ok(None) => {
+                    tokio::time::sleep(RESCAN).await;
+                    false
+                }
+                Err(_) => false,
+            };
             tokio::time::sleep(DEBOUNCE).await;
             while let Ok((event, _)) = events.try_recv() {
                 rerouted |= note_default_route(&mut default_routes, &event.payload);
@@ -260,13 +279,18 @@ fn note_default_route(known: &mut DefaultRoutes, event: &NetlinkPayload<RouteNet
 }
 
 fn interface(link: &LinkMessage) -> Option<Interface> {
-    let (mut name, mut mtu, mut carrier) = (None, 0, true);
+    let (mut name, mut mtu, mut carrier, mut bridged) = (None, 0, true, false);
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(value) => name = Some(value.clone()),
             LinkAttribute::Mtu(value) => mtu = *value,
             // Drivers that do not track it say "unknown": then being up is all there is to know.
             LinkAttribute::OperState(state) => carrier = matches!(state, State::Up | State::Unknown),
+            // Members of a VRF have the VRF for a controller and are links of their own all the same.
+            LinkAttribute::LinkInfo(infos) => {
+                bridged =
+                    infos.iter().any(|info| matches!(info, LinkInfo::PortKind(kind) if *kind != InfoPortKind::Vrf));
+            }
             _ => {}
         }
     }
@@ -280,6 +304,7 @@ fn interface(link: &LinkMessage) -> Option<Interface> {
         point_to_point: flags.contains(LinkFlags::Pointopoint),
         multicast: flags.contains(LinkFlags::Multicast),
         mtu,
+        bridged,
         addresses: Vec::new(),
     })
 }

@@ -93,23 +93,28 @@ pub(crate) struct Channels {
     pub(crate) written: mpsc::UnboundedSender<PeeringId>,
 }
 
-/// Runs a peering from dialling to its end, which it tells the core.
+/// Runs a peering from dialling to its end, which it tells the core. The time for the hello begins at `hello_since`, or else with the
+/// connection.
 pub(crate) async fn run(
     connect: impl Future<Output = Result<Connection, DialError>>,
     config: LinkConfig,
     channels: Channels,
     clock: Clock,
+    hello_since: Option<Instant>,
 ) {
     let (id, events) = (channels.id, channels.events.clone());
     let closed = match connect.await {
-        Ok(connection) => run_connected(connection, config, channels, clock).await,
+        Ok(connection) => {
+            let link = Link::new(config, hello_since.unwrap_or_else(|| clock.now()));
+            run_connected(connection, link, channels, clock).await
+        }
         Err(error) => error.into(),
     };
     // If nobody listens, nobody needs to know.
     let _ = events.send(FromPeer { id, event: PeerEvent::Closed(closed) }).await;
 }
 
-async fn run_connected(connection: Connection, config: LinkConfig, channels: Channels, clock: Clock) -> PeerClosed {
+async fn run_connected(connection: Connection, link: Link, channels: Channels, clock: Clock) -> PeerClosed {
     let Connection { stream, ends } = connection;
     let connected = PeerEvent::Connected(ends);
     if channels.events.send(FromPeer { id: channels.id, event: connected }).await.is_err() {
@@ -117,7 +122,7 @@ async fn run_connected(connection: Connection, config: LinkConfig, channels: Cha
     }
     let mut task = PeerTask {
         id: channels.id,
-        link: Link::new(config, clock.now()),
+        link,
         stream,
         incoming: Incoming::new(channels.events),
         outgoing: Outgoing::new(),

@@ -17,13 +17,14 @@ use crate::link::LinkConfig;
 use crate::node::Node;
 use crate::router::{PeerKind, Port};
 use crate::shell::clock::Clock;
+use crate::shell::lan::LanDial;
 use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, FromPeer, PeeringId};
-use crate::shell::transport::{self, Connection, DialError, Ends};
+use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, tcp};
 use crate::time::Instant;
 use crate::wire::hello::HELLO_LEN;
 
-/// Inbound connections without a hello, at a time. Each costs a socket and a buffer of 16 KiB for at most 10 s.
+/// Inbound connections without a hello, at a time. Each costs a socket and buffers of 16 KiB (WebSocket: 48 KiB) for at most 10 s.
 pub(crate) const MAX_PENDING: usize = 64;
 /// The same from one source: nodes behind one NAT hardly ever all connect within one second.
 pub(crate) const MAX_PENDING_PER_SOURCE: usize = 8;
@@ -39,6 +40,20 @@ pub(crate) enum Origin {
     Wanted(Arc<str>),
     /// It dialled us.
     Inbound,
+    /// A neighbour on this link, by the number of its interface, that we dialled or that dialled us.
+    Lan {
+        /// The link.
+        interface: u32,
+        /// The key that we dialled; none if it dialled us.
+        dialled: Option<PublicKey>,
+    },
+}
+
+impl Origin {
+    /// Whether the other side dialled.
+    pub(crate) fn is_inbound(&self) -> bool {
+        matches!(self, Self::Inbound | Self::Lan { dialled: None, .. })
+    }
 }
 
 /// One peering.
@@ -110,10 +125,19 @@ impl Peerings {
         self.start(Origin::Wanted(name), PeerKind::Remote, text, key, async move { transport::dial(&uri).await })
     }
 
+    /// Dials a neighbour, who has to have the key that it announced.
+    pub(crate) fn dial_neighbour(&mut self, dial: LanDial) -> PeeringId {
+        let LanDial { address, interface: (interface, name), key } = dial;
+        let origin = Origin::Lan { interface, dialled: Some(key) };
+        let connect = async move { tcp::connect_in_time(address, &name).await };
+        self.start(origin, PeerKind::Lan, format!("tcp://{address}"), Some(key), connect)
+    }
+
     /// Takes in a connection that came to us. `None` if there are too many.
-    pub(crate) fn accept(&mut self, connection: Connection, kind: PeerKind) -> Option<PeeringId> {
-        let source = source(connection.ends.remote.ip());
-        let inbound = self.table.values().filter(|peering| peering.origin == Origin::Inbound);
+    pub(crate) fn accept(&mut self, incoming: Incoming, origin: Origin) -> Option<PeeringId> {
+        let ends = incoming.ends();
+        let source = source(ends.remote.ip());
+        let inbound = self.table.values().filter(|peering| peering.origin.is_inbound());
         let (mut all, mut pending, mut pending_from_source) = (0, 0, 0);
         for peering in inbound {
             all += 1;
@@ -126,9 +150,8 @@ impl Peerings {
         if all >= MAX_INBOUND || pending >= MAX_PENDING || pending_from_source >= MAX_PENDING_PER_SOURCE {
             return None;
         }
-        let ends = connection.ends;
-        let uri = format!("tcp://{}", ends.remote);
-        let id = self.start(Origin::Inbound, kind, uri, None, std::future::ready(Ok(connection)));
+        let kind = if origin == Origin::Inbound { PeerKind::Remote } else { PeerKind::Lan };
+        let id = self.start(origin, kind, incoming.uri(), None, incoming.open());
         self.connected(id, ends);
         Some(id)
     }
@@ -180,7 +203,7 @@ impl Peerings {
 
     /// Peerings whose address of ours was there before and is not any more.
     pub(crate) fn lost(&self, before: &Snapshot, after: &Snapshot) -> Vec<PeeringId> {
-        let is_lost = |address: IpAddr| before.has_address(address) && !after.has_address(address);
+        let is_lost = |address: IpAddr| before.owner(address).is_some() && after.owner(address).is_none();
         let lost = self.table.iter().filter(|(_, peering)| peering.ends.is_some_and(|ends| is_lost(ends.local)));
         lost.map(|(id, _)| *id).collect()
     }
@@ -228,7 +251,9 @@ impl Peerings {
         let channels =
             Channels { id, events: self.events.clone(), batches: batches_to_task, written: self.written.clone() };
         let config = LinkConfig { own_hello: self.own_hello, own_key: self.own_key, expected_key };
-        let task = self.tasks.spawn(peer_task::run(connect, config, channels, self.clock));
+        // What comes before the hello counts too when others connect to us: there are only so many places for them.
+        let hello_since = (origin == Origin::Inbound).then(|| self.clock.now());
+        let task = self.tasks.spawn(peer_task::run(connect, config, channels, self.clock, hello_since));
         let peering =
             Peering { origin, kind, uri, ends: None, up: None, batches, writing: false, has_frames: false, task };
         self.table.insert(id, peering);
@@ -271,8 +296,13 @@ fn source(ip: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
+    use crate::config::Scheme;
     use crate::keys::{Keypair, Seed};
+    use crate::link::{HELLO_TIMEOUT, LinkError};
+    use crate::time::Duration;
     use crate::wire::hello::Hello;
 
     fn peerings() -> (Peerings, PeerInputs) {
@@ -281,10 +311,10 @@ mod tests {
         Peerings::new(hello, pair.public(), Clock::of_runtime())
     }
 
-    fn connection(remote: &str, local: &str) -> (Connection, tokio::io::DuplexStream) {
+    fn incoming(remote: &str, local: &str) -> (Incoming, tokio::io::DuplexStream) {
         let (near, far) = tokio::io::duplex(1_000);
         let ends = Ends { remote: remote.parse().unwrap(), local: local.parse().unwrap(), authenticated: false };
-        (Connection { stream: Box::new(near), ends }, far)
+        (Incoming { scheme: Scheme::Tcp, connection: Connection { stream: Box::new(near), ends } }, far)
     }
 
     #[tokio::test(start_paused = true)]
@@ -292,9 +322,9 @@ mod tests {
         let (mut peerings, _inputs) = peerings();
         let mut kept = Vec::new();
         let mut accept = |remote: String| {
-            let (connection, far) = connection(&remote, "192.0.2.1");
+            let (connection, far) = incoming(&remote, "192.0.2.1");
             kept.push(far);
-            peerings.accept(connection, PeerKind::Remote).is_some()
+            peerings.accept(connection, Origin::Inbound).is_some()
         };
         let from_one_prefix = |n: usize| format!("[2001:db8::{n:x}]:1");
         let accepted = (0..100).filter(|n| accept(from_one_prefix(*n))).count();
@@ -307,8 +337,8 @@ mod tests {
     async fn a_place_is_free_again_when_the_connection_has_ended() {
         let (mut peerings, mut inputs) = peerings();
         for _ in 0..3 * MAX_PENDING_PER_SOURCE {
-            let (connection, far) = connection("192.0.2.7:1", "192.0.2.1");
-            let id = peerings.accept(connection, PeerKind::Remote).unwrap();
+            let (connection, far) = incoming("192.0.2.7:1", "192.0.2.1");
+            let id = peerings.accept(connection, Origin::Inbound).unwrap();
             drop(far);
             loop {
                 let FromPeer { id: from, event } = inputs.events.recv().await.unwrap();
@@ -322,15 +352,43 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_a_transport_says_first_counts_towards_the_time_for_the_hello() {
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        for upgrades in [true, false] {
+            let (mut peerings, mut inputs) = peerings();
+            let (mut incoming, mut far) = incoming("192.0.2.7:1", "192.0.2.1");
+            incoming.scheme = Scheme::Ws;
+            let start = tokio::time::Instant::now();
+            peerings.accept(incoming, Origin::Inbound).unwrap();
+            tokio::time::sleep(HELLO_TIMEOUT * 6 / 10).await;
+            if upgrades {
+                far.write_all(request).await.unwrap();
+            }
+            let why = loop {
+                if let peer_task::PeerEvent::Closed(why) = inputs.events.recv().await.unwrap().event {
+                    break why;
+                }
+            };
+            match why {
+                peer_task::PeerClosed::Link(LinkError::HelloTimeout) => assert!(upgrades),
+                peer_task::PeerClosed::Dial(DialError::Upgrade { .. }) => assert!(!upgrades),
+                other => panic!("{other:?}"),
+            }
+            assert!(start.elapsed() < HELLO_TIMEOUT + Duration::from_millis(100), "{:?}", start.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn peerings_are_lost_with_the_address_they_use_and_not_with_one_that_was_never_there() {
         let (mut peerings, _inputs) = peerings();
-        let (with_address, _a) = connection("198.51.100.1:1", "192.0.2.1");
-        let (without, _b) = connection("198.51.100.2:1", "192.0.2.99");
+        let (with_address, _a) = incoming("198.51.100.1:1", "192.0.2.1");
+        let (without, _b) = incoming("198.51.100.2:1", "192.0.2.99");
         let (with_address, _without) =
-            (peerings.accept(with_address, PeerKind::Remote), peerings.accept(without, PeerKind::Remote));
+            (peerings.accept(with_address, Origin::Inbound), peerings.accept(without, Origin::Inbound));
         let eth0 = crate::shell::netlink::Interface {
             running: true,
-            addresses: vec!["192.0.2.1".parse().unwrap()],
+            addresses: vec![("192.0.2.1".parse().unwrap(), 24)],
             ..Default::default()
         };
         let before = Snapshot { interfaces: vec![eth0.clone()] };

@@ -12,7 +12,10 @@ use crate::wait::{eventually, seconds};
 /// A daemon's process and files. Dropping it kills the process and, if the test failed, prints the log.
 pub(crate) struct Daemon {
     pub(crate) key: PublicKey,
+    /// Where it listens for TCP.
     pub(crate) address: SocketAddr,
+    /// Where it listens for WebSockets.
+    pub(crate) websocket: SocketAddr,
     directory: TempDir,
     child: Option<Child>,
 }
@@ -20,13 +23,18 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts a daemon that dials these addresses, and waits until it answers.
     pub(crate) fn start(seed: [u8; 32], peers: &[SocketAddr]) -> Self {
-        let directory = TempDir::new().unwrap();
-        let address = free_address();
         let peers: Vec<_> = peers.iter().map(|peer| format!("tcp://{peer}")).collect();
+        Self::start_with_peers(seed, &peers)
+    }
+
+    /// As [`Daemon::start`], with URIs.
+    pub(crate) fn start_with_peers(seed: [u8; 32], peers: &[String]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let (address, websocket) = (free_address(), free_address());
         let path = directory.path().display();
         let config = format!(
             "[node]\nprivate_key_file = \"{path}/node.key\"\n[tun]\nname = \"none\"\n\
-             [peering]\nlisten = [\"tcp://{address}\"]\npeers = {peers:?}\n\
+             [peering]\nlisten = [\"tcp://{address}\", \"ws://{websocket}\"]\npeers = {peers:?}\n\
              [discovery]\nenabled = false\n[control]\nsocket = \"{path}/control.sock\"\n"
         );
         let key_file = directory.path().join("node.key");
@@ -34,7 +42,7 @@ impl Daemon {
         std::fs::set_permissions(&key_file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         std::fs::write(directory.path().join("pineconed.toml"), config).unwrap();
         let key = Keypair::from_seed(&Seed(seed)).public();
-        let mut daemon = Self { key, address, directory, child: None };
+        let mut daemon = Self { key, address, websocket, directory, child: None };
         daemon.restart();
         daemon
     }

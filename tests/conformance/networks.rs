@@ -11,7 +11,7 @@ use crate::test_node::TestNode;
 use crate::wait::{seconds, wait_until};
 
 /// Four times the silence after which either side hangs up.
-const LONG_ENOUGH: Duration = seconds(20);
+pub(crate) const LONG_ENOUGH: Duration = seconds(20);
 
 #[test]
 fn a_peering_holds_in_both_directions_and_everything_sent_on_it_is_lawful() {

@@ -78,7 +78,7 @@ pub(crate) struct PingOptions {
 pub(crate) enum PeerCommand {
     /// Dial a peer until the daemon stops (to keep it, name it in peering.peers)
     Add {
-        /// For example tcp://192.0.2.1:7463
+        /// For example tcp://192.0.2.1:7463 or ws://node.example.org:80/path
         uri: PeerUri,
     },
     /// Stop dialling a peer and close the peering

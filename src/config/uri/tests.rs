@@ -65,6 +65,16 @@ fn every_wrong_part_has_its_own_error() {
         ("tcp://192.0.2.1:+7463", UriError::BadPort),
         ("tcp://192.0.2.1:7463/", UriError::Path),
         ("tcp://192.0.2.1:7463#top", UriError::Path),
+        ("tcp://192.0.2.1:7463/a@b", UriError::Path),
+        ("ws://192.0.2.1:80/a#top", UriError::Path),
+        ("ws://me@192.0.2.1:80/a", UriError::UserInfo),
+        ("ws://192.0.2.1/a", UriError::NoPort),
+        ("ws://192.0.2.1:/a", UriError::NoPort),
+        ("ws://192.0.2.1:80/a b", UriError::BadPath),
+        ("ws://192.0.2.1:80/caf\u{e9}", UriError::BadPath),
+        ("ws://192.0.2.1:80/%4", UriError::BadPath),
+        ("ws://192.0.2.1:80/%zz", UriError::BadPath),
+        ("ws://192.0.2.1:80/100%", UriError::BadPath),
         ("tcp://192.0.2.1:7463?", UriError::UnknownOption(1, PEER_OPTIONS)),
         ("tcp://192.0.2.1:7463?interface=eth0&colour=red", UriError::UnknownOption(2, PEER_OPTIONS)),
         ("tcp://192.0.2.1:7463?key=abcd", UriError::BadKey),
@@ -111,11 +121,25 @@ fn listening_needs_an_address_and_takes_port_zero() {
 }
 
 #[test]
+fn a_websocket_peer_can_have_a_path_and_a_listener_takes_any() {
+    let uri = peer("WS://node.example.org:80/peer/%7Ea/;x=1@home?max_backoff=5s").unwrap();
+    assert_eq!((uri.scheme, uri.path.as_str()), (Scheme::Ws, "/peer/%7Ea/;x=1@home"));
+    assert_eq!(uri.to_string(), "ws://node.example.org:80/peer/%7Ea/;x=1@home?max_backoff=5s");
+    assert_eq!(peer("ws://[2001:db8::1]:80/").unwrap().to_string(), "ws://[2001:db8::1]:80");
+    assert_eq!(peer("ws://192.0.2.1:80").unwrap().path, "");
+    assert_eq!(listen("ws://[::]:7465").unwrap().to_string(), "ws://[::]:7465");
+    assert_eq!(listen("ws://[::]:7465/"), Err(UriError::Path));
+}
+
+#[test]
 fn the_same_endpoint_may_have_other_options() {
     let plain = peer("tcp://192.0.2.1:7463").unwrap();
     assert!(plain.same_endpoint(&peer(&format!("tcp://192.0.2.1:7463?key={KEY}")).unwrap()));
     assert!(!plain.same_endpoint(&peer("tcp://192.0.2.1:7464").unwrap()));
     assert!(!plain.same_endpoint(&peer("tcp://192.0.2.1:7463?interface=eth0").unwrap()));
+    assert!(!plain.same_endpoint(&peer("ws://192.0.2.1:7463").unwrap()));
+    let web = peer("ws://192.0.2.1:80/a").unwrap();
+    assert!(!web.same_endpoint(&peer("ws://192.0.2.1:80/b").unwrap()));
 }
 
 fn host() -> impl Strategy<Value = Host> {
@@ -130,13 +154,12 @@ fn uri() -> impl Strategy<Value = PeerUri> {
     let key = proptest::option::of(any::<[u8; 32]>().prop_map(PublicKey));
     let backoff = proptest::option::of((1u64..=24 * 3600).prop_map(Duration::from_secs));
     let interface = proptest::option::of("[a-z][a-z0-9.@_-]{0,14}".prop_map(|name| name.parse().unwrap()));
-    (host(), 1u16.., key, backoff, interface).prop_map(|(host, port, key, max_backoff, interface)| PeerUri {
-        scheme: Scheme::Tcp,
-        host,
-        port,
-        key,
-        max_backoff,
-        interface,
+    let place = prop_oneof![
+        Just((Scheme::Tcp, String::new())),
+        "(/([a-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}){1,9}){0,3}".prop_map(|path| (Scheme::Ws, path)),
+    ];
+    (place, host(), 1u16.., key, backoff, interface).prop_map(|(place, host, port, key, max_backoff, interface)| {
+        PeerUri { scheme: place.0, host, port, path: place.1, key, max_backoff, interface }
     })
 }
 
@@ -163,7 +186,7 @@ proptest! {
 
     #[test]
     fn no_text_that_looks_like_a_uri_makes_the_parser_panic(
-        text in "(tcp|tls|TCP)://[\\[\\]:.a-f0-9%@µ-]{0,20}:?[0-9+]{0,6}[/?]?((key|max_backoff|interface)=?[a-z0-9µ=&]{0,10}&?){0,3}"
+        text in "(tcp|tls|ws|TCP)://[\\[\\]:.a-f0-9%@µ-]{0,20}:?[0-9+]{0,6}[/?]?[a-z%0-9]{0,3}[?]?((key|max_backoff|interface)=?[a-z0-9µ=&]{0,10}&?){0,3}"
     ) {
         if let Ok(uri) = peer(&text) {
             prop_assert_eq!(uri.to_string().parse(), Ok(uri));

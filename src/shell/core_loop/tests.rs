@@ -5,13 +5,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use super::*;
 use crate::addr::Address;
 use crate::buf::PacketBuf;
+use crate::config::Scheme;
 use crate::control::{Answer, FailureKind, Peers, Request};
 use crate::ip::firewall::Policy;
 use crate::keys::{Keypair, Seed};
 use crate::node::{NodeConfig, Target};
 use crate::rng::Rng;
 use crate::shell::netlink::Interface;
-use crate::shell::transport::Ends;
+use crate::shell::transport::{Connection, Ends};
 use crate::shell::tun::memory::{self, MemoryHost};
 use crate::time::UnixMillis;
 use crate::wire::hello::{HELLO_LEN, Hello};
@@ -56,6 +57,7 @@ impl Daemon {
             wanted: Wanted::new(Rng::new([seed; 32])),
             accepted: accepted_to_core,
             calls: calls_to_core,
+            lan: None,
             network: (Arc::new(options.network), network_to_core),
             require_authenticated: options.require_authenticated,
             clock,
@@ -72,7 +74,8 @@ impl Daemon {
         let ends =
             Ends { remote: "192.0.2.77:1".parse().unwrap(), local: local.parse().unwrap(), authenticated: false };
         let connection = Connection { stream: Box::new(stream), ends };
-        assert!(self.accepted.send(Accepted { connection, kind: PeerKind::Remote }).await.is_ok());
+        let incoming = Incoming { scheme: Scheme::Tcp, connection };
+        assert!(self.accepted.send(Accepted { incoming, lan: false }).await.is_ok());
     }
 
     async fn ask(&self, request: Request) -> Reply {
@@ -191,7 +194,8 @@ async fn an_unauthenticated_peer_is_refused_where_that_is_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn a_peering_ends_with_the_address_that_it_uses() {
     let address: IpAddr = "192.0.2.1".parse().unwrap();
-    let network = |addresses| {
+    let network = |addresses: Vec<IpAddr>| {
+        let addresses = addresses.into_iter().map(|address| (address, 24)).collect();
         let interface = Interface { running: true, addresses, ..Interface::default() };
         Snapshot { interfaces: vec![interface] }
     };

@@ -34,7 +34,7 @@ impl Peering {
         let connection = Connection { stream: Box::new(stream), ends };
         let config = LinkConfig { own_hello: hello(pair), own_key: pair.public(), expected_key: None };
         let channels = Channels { id: PeeringId(7), events: to_core, batches: to_task, written: to_core_written };
-        let task = tokio::spawn(run(std::future::ready(Ok(connection)), config, channels, Clock::of_runtime()));
+        let task = tokio::spawn(run(std::future::ready(Ok(connection)), config, channels, Clock::of_runtime(), None));
         Self { task, events, batches, written }
     }
 

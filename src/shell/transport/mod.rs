@@ -4,13 +4,17 @@
 //! ([`Connection`]). What a kind of transport can do about the peer's identity is one flag.
 
 pub(crate) mod tcp;
+pub(crate) mod ws;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::addr::Destination;
 use crate::config::{ListenUri, PeerUri, Scheme};
+#[cfg(doc)]
+use crate::link::HELLO_TIMEOUT;
 
 /// A stream in both directions.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -36,13 +40,29 @@ pub(crate) struct Ends {
     pub(crate) authenticated: bool,
 }
 
+/// A connection that came to a listener. What its transport says first is not said yet.
+pub(crate) struct Incoming {
+    /// What kind of listener it came to.
+    pub(crate) scheme: Scheme,
+    /// The connection.
+    pub(crate) connection: Connection,
+}
+
+/// Accepts connections.
+pub(crate) struct Listener {
+    scheme: Scheme,
+    listener: tcp::Listener,
+}
+
 /// Connects to a peer; names are resolved anew.
 ///
 /// # Errors
 /// Nothing answered, or not in time.
 pub(crate) async fn dial(uri: &PeerUri) -> Result<Connection, DialError> {
+    let Connection { stream, ends } = tcp::dial(&uri.host, uri.port, uri.interface.as_ref()).await?;
     match uri.scheme {
-        Scheme::Tcp => tcp::dial(&uri.host, uri.port, uri.interface.as_ref()).await,
+        Scheme::Tcp => Ok(Connection { stream, ends }),
+        Scheme::Ws => websocket(ws::connect(stream, &uri.host, uri.port, &uri.path).await, ends),
     }
 }
 
@@ -50,10 +70,57 @@ pub(crate) async fn dial(uri: &PeerUri) -> Result<Connection, DialError> {
 ///
 /// # Errors
 /// The address is taken, not ours, or not allowed.
-pub(crate) fn listen(uri: &ListenUri) -> Result<tcp::Listener, ListenError> {
-    match uri.scheme {
-        Scheme::Tcp => tcp::listen(uri.address, uri.interface.as_ref()),
+pub(crate) fn listen(uri: &ListenUri) -> Result<Listener, ListenError> {
+    let listener = tcp::listen(uri.address, uri.interface.as_ref())?;
+    Ok(Listener { scheme: uri.scheme, listener })
+}
+
+impl Listener {
+    /// Where it listens, with the port that the system chose.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener.address()
     }
+
+    /// The next connection that does not come over the overlay.
+    ///
+    /// # Errors
+    /// The system is out of something; it may have it again later.
+    pub(crate) async fn accept(&self) -> io::Result<Incoming> {
+        Ok(Incoming { scheme: self.scheme, connection: self.listener.accept().await? })
+    }
+}
+
+impl Incoming {
+    /// Who is at its ends.
+    pub(crate) fn ends(&self) -> Ends {
+        self.connection.ends
+    }
+
+    /// Where it comes from, for people.
+    pub(crate) fn uri(&self) -> String {
+        format!("{}://{}", self.scheme, self.connection.ends.remote)
+    }
+
+    /// Says what the transport says first. Takes as long as the other side likes, up to [`HELLO_TIMEOUT`], so each connection is to be
+    /// opened in a task of its own.
+    ///
+    /// # Errors
+    /// The other side did not do its part.
+    pub(crate) async fn open(self) -> Result<Connection, DialError> {
+        let Connection { stream, ends } = self.connection;
+        match self.scheme {
+            Scheme::Tcp => Ok(Connection { stream, ends }),
+            Scheme::Ws => websocket(ws::accept(stream).await, ends),
+        }
+    }
+}
+
+fn websocket(
+    opened: Result<ws::WsStream<Box<dyn Stream>>, ws::UpgradeError>,
+    ends: Ends,
+) -> Result<Connection, DialError> {
+    let stream = opened.map_err(|source| DialError::Upgrade { address: ends.remote, source })?;
+    Ok(Connection { stream: Box::new(stream), ends })
 }
 
 /// Whether a connection with this end would run over the overlay itself. Such peerings are refused: they would carry the
@@ -62,7 +129,7 @@ pub(crate) fn is_overlay(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if Destination::of(ip).is_some())
 }
 
-/// Why a peer could not be reached.
+/// Why a peer could not be reached, or a connection that came in is of no use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
     /// Its name has no address.
@@ -86,6 +153,14 @@ pub(crate) enum DialError {
         address: SocketAddr,
         /// The kernel's answer.
         source: std::io::Error,
+    },
+    /// The connection is there, and no WebSocket over it.
+    #[error("no WebSocket with {address}: {source}")]
+    Upgrade {
+        /// The peer's address.
+        address: SocketAddr,
+        /// What went wrong.
+        source: ws::UpgradeError,
     },
     /// Nothing came back.
     #[error("no answer within {} s", .0.as_secs())]

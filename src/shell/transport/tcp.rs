@@ -19,6 +19,8 @@ use crate::time::Duration;
 /// How long dialling may take, with resolving the name. A reference node takes its inbound peers one at a time, but that delays
 /// the hello, not the connection.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long dialling a neighbour may take: the reference's limit (specification §12).
+const NEIGHBOUR_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much later the next address of a name is tried (RFC 8305 §5).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 /// Addresses of one name that are tried.
@@ -36,13 +38,19 @@ const BACKLOG: u32 = 128;
 pub(crate) async fn dial(host: &Host, port: u16, interface: Option<&InterfaceName>) -> Result<Connection, DialError> {
     let attempt = async {
         let addresses = resolve(host, port).await?;
-        race(addresses, interface).await
+        race(addresses, interface.map(InterfaceName::as_str)).await
     };
     tokio::time::timeout(DIAL_TIMEOUT, attempt).await.unwrap_or(Err(DialError::TimedOut(DIAL_TIMEOUT)))
 }
 
+/// Connects to a neighbour's address through the interface that it was heard on.
+pub(crate) async fn connect_in_time(address: SocketAddr, interface: &str) -> Result<Connection, DialError> {
+    let attempt = connect(address, Some(interface));
+    tokio::time::timeout(NEIGHBOUR_TIMEOUT, attempt).await.unwrap_or(Err(DialError::TimedOut(NEIGHBOUR_TIMEOUT)))
+}
+
 /// Connects to one address.
-pub(crate) async fn connect(address: SocketAddr, interface: Option<&InterfaceName>) -> Result<Connection, DialError> {
+async fn connect(address: SocketAddr, interface: Option<&str>) -> Result<Connection, DialError> {
     if is_overlay(address.ip().to_canonical()) {
         return Err(DialError::Overlay(address.ip()));
     }
@@ -50,7 +58,7 @@ pub(crate) async fn connect(address: SocketAddr, interface: Option<&InterfaceNam
     let address = scoped(address, interface)?;
     let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }.map_err(failed)?;
     if let Some(interface) = interface {
-        SockRef::from(&socket).bind_device(Some(interface.as_str().as_bytes())).map_err(failed)?;
+        SockRef::from(&socket).bind_device(Some(interface.as_bytes())).map_err(failed)?;
     }
     let stream = socket.connect(address).await.map_err(failed)?;
     connection(stream, address).map_err(failed)?.ok_or(DialError::Overlay(address.ip()))
@@ -65,7 +73,7 @@ pub(crate) struct Listener {
 /// Listens on `address`; the unspecified IPv6 address takes IPv4 too.
 pub(crate) fn listen(address: SocketAddr, interface: Option<&InterfaceName>) -> Result<Listener, ListenError> {
     let failed = |source: io::Error| listen_error(address, source);
-    let scoped = scoped(address, interface).map_err(|_| ListenError::NoInterface {
+    let scoped = scoped(address, interface.map(InterfaceName::as_str)).map_err(|_| ListenError::NoInterface {
         address,
         interface: interface.map(ToString::to_string).unwrap_or_default(),
     })?;
@@ -154,7 +162,7 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     turns
 }
 
-async fn race(addresses: Vec<SocketAddr>, interface: Option<&InterfaceName>) -> Result<Connection, DialError> {
+async fn race(addresses: Vec<SocketAddr>, interface: Option<&str>) -> Result<Connection, DialError> {
     let mut attempts = FuturesUnordered::new();
     let mut waiting = addresses.into_iter();
     let mut last_error = None;
@@ -175,11 +183,10 @@ async fn race(addresses: Vec<SocketAddr>, interface: Option<&InterfaceName>) -> 
 }
 
 /// The address with the interface as its scope, which link-local addresses need.
-fn scoped(address: SocketAddr, interface: Option<&InterfaceName>) -> Result<SocketAddr, DialError> {
+fn scoped(address: SocketAddr, interface: Option<&str>) -> Result<SocketAddr, DialError> {
     match (address, interface) {
         (SocketAddr::V6(v6), Some(name)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
-            let index =
-                nix::net::if_::if_nametoindex(name.as_str()).map_err(|_| DialError::NoInterface(name.to_string()))?;
+            let index = nix::net::if_::if_nametoindex(name).map_err(|_| DialError::NoInterface(name.to_owned()))?;
             Ok(SocketAddrV6::new(*v6.ip(), v6.port(), v6.flowinfo(), index).into())
         }
         _ => Ok(address),
@@ -280,10 +287,9 @@ mod tests {
 
     #[test]
     fn a_link_local_address_takes_its_scope_from_the_interface() {
-        let lo: InterfaceName = "lo".parse().unwrap();
-        let address = scoped("[fe80::1]:1".parse().unwrap(), Some(&lo)).unwrap();
+        let address = scoped("[fe80::1]:1".parse().unwrap(), Some("lo")).unwrap();
         assert!(matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0));
-        let missing: InterfaceName = "nonesuch".parse().unwrap();
-        assert!(matches!(scoped("[fe80::1]:1".parse().unwrap(), Some(&missing)), Err(DialError::NoInterface(_))));
+        let missing = scoped("[fe80::1]:1".parse().unwrap(), Some("nonesuch"));
+        assert!(matches!(missing, Err(DialError::NoInterface(_))));
     }
 }

@@ -338,7 +338,7 @@ fn missing(name: &str, params: &TunParams, interface: Option<&Interface>, routed
     if !interface.is_some_and(|interface| interface.up && interface.mtu == u32::from(params.mtu)) {
         commands.push(format!("ip link set {name} mtu {} up", params.mtu));
     }
-    if !interface.is_some_and(|interface| interface.addresses.contains(&params.address.into())) {
+    if !interface.is_some_and(|interface| interface.has_address(params.address.into())) {
         commands.push(format!("ip addr add {}/128 dev {name} nodad", params.address));
     }
     if !routed {
@@ -382,7 +382,7 @@ mod tests {
             ]
         );
         interface.mtu = 65_000;
-        interface.addresses.push("600::1".parse().unwrap());
+        interface.addresses.push(("600::1".parse().unwrap(), 128));
         assert_eq!(missing("pine0", &params(), Some(&interface), true), Vec::<String>::new());
     }
 
