@@ -274,7 +274,7 @@ impl Running {
         text(&self.ctl("status")["root"])
     }
 
-    /// Sum of what the daemon dropped, for whatever reason, and of these labels alone.
+    /// How many packets and frames the daemon dropped for these reasons.
     pub(crate) fn drops(&self, labels: &[&str]) -> u64 {
         let drops = &self.ctl("status")["drops"];
         labels.iter().map(|label| drops[*label].as_u64().unwrap_or(0)).sum()
