@@ -1,5 +1,6 @@
 //! Peerings over TCP between Go nodes and ours.
 
+use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::daemon::Daemon;
@@ -44,5 +45,26 @@ fn go_nodes_and_the_daemon_dial_each_other_and_stay_and_a_go_node_ignores_our_ex
     }
     dialled.assert_runs();
     dialling.assert_runs();
+    assert!(daemon.is_running());
+}
+
+#[test]
+fn the_daemon_gets_through_to_a_go_node_that_waits_for_silent_clients() {
+    if !program::is_there("peering") {
+        return;
+    }
+    let mut busy = GoNode::start([15; 32], LISTEN);
+    // The reference takes clients one at a time and gives each ten seconds for its handshake.
+    let silent = [(); 2].map(|()| TcpStream::connect(busy.tcp()).unwrap());
+    let mut daemon = Daemon::start([16; 32], &[busy.tcp()]);
+    assert_eq!(busy.peers(), [], "the silent ones come first");
+    let up = || daemon.peer_keys() == [busy.key] && busy.peers().iter().map(|(_, key)| *key).eq([daemon.key]);
+    wait_until("they are peers", seconds(50), up);
+    // What we gave up while we waited is accepted later, and found to be closed.
+    wait_until("the peering holds", seconds(30), || {
+        up() && daemon.ctl("peers")["peers"][0]["uptime_seconds"].as_f64().unwrap() > 6.0
+    });
+    drop(silent);
+    busy.assert_runs();
     assert!(daemon.is_running());
 }
