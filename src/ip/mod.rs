@@ -1,7 +1,7 @@
 //! IP packets as the overlay sees them: bytes to look at, never to take apart.
 //!
 //! The packet path only needs the fixed IPv6 header, so [`Ipv6View::parse`] checks that and nothing else. Extension headers are
-//! walked (bounded) by those who must know what is inside: the [firewall](firewall), [ICMPv6 errors](icmp), and
+//! walked (bounded) by those who must know what is inside: the [firewall], [ICMPv6 errors](icmp), and
 //! [`Ipv6View::flow`] for fair queues.
 //!
 //! **Hop limits.** The overlay is one link between two hosts, however many nodes a frame crosses, so nobody in it decrements

@@ -72,7 +72,7 @@ pub struct Delivery {
     pub payload_at: usize,
 }
 
-/// How a peer broke the protocol. Its peering has to be closed, then removed with [`Router::remove_peer`].
+/// How a peer broke the protocol. Its peering has to be closed, then removed with [`Router::remove_peer`](super::Router::remove_peer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeerMisbehaved {
     /// A frame, or a broadcast in it, is not what it has to be.
