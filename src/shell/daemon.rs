@@ -87,17 +87,6 @@ pub enum DaemonError {
     CoreFailed(String),
 }
 
-impl DaemonError {
-    /// Whether the operating system denied something for want of rights.
-    pub fn is_permission(&self) -> bool {
-        match self {
-            Self::Key(error) => error.is_permission(),
-            Self::Os { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
-            _ => false,
-        }
-    }
-}
-
 /// Runs the daemon until it is told to stop (SIGTERM, SIGINT).
 ///
 /// # Errors

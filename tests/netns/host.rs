@@ -195,7 +195,7 @@ fn without_a_configuration_the_daemon_makes_a_key_and_an_interface_and_keeps_the
 }
 
 #[test]
-fn two_machines_on_one_cable_find_each_other_without_configuration() {
+fn two_machines_without_configuration_find_each_other_on_their_link() {
     in_lab(&["nsenter"], |lab| {
         let hosts: [Host; 2] = ["left", "right"].map(|name| lab.host(name));
         lab.link(&hosts[0], &hosts[1]);
@@ -204,6 +204,7 @@ fn two_machines_on_one_cable_find_each_other_without_configuration() {
         assert_ne!(addresses[0], addresses[1]);
         for (from, to) in [(0, 1), (1, 0)] {
             assert!(first_reply(&hosts[from], addresses[to], seconds(15)).is_some());
+            assert_eq!(daemons[from].peers().len(), 1, "one peering, though both hear each other over IPv4 and IPv6");
         }
     });
 }
