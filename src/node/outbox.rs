@@ -3,8 +3,8 @@
 //!
 //! Fair queueing with CoDel per flow (RFC 8290, RFC 8289). Each flow has its own queue; queues take turns by deficit round robin, and
 //! a flow that has just begun to send (a ping, a handshake, a TCP acknowledgement) goes before those that keep a queue. A queue whose
-//! frames have waited longer than [`TARGET`] for a whole [`INTERVAL`] loses frames at its head until the delay is gone, which is what
-//! makes TCP slow down before the queue is long. Memory is bounded: beyond [`BYTE_LIMIT`] the fattest flow loses its oldest frame, so a
+//! frames have waited longer than `TARGET` for a whole `INTERVAL` loses frames at its head until the delay is gone, which is what
+//! makes TCP slow down before the queue is long. Memory is bounded: beyond `BYTE_LIMIT` the fattest flow loses its oldest frame, so a
 //! flood harms itself.
 //!
 //! A relay sees flows as (source key, destination key); our own packets come with the flow of the packet inside, so that a download

@@ -1,7 +1,7 @@
 //! The shell: all side effects, no decisions.
 //!
 //! It moves bytes between the operating system and the pure half: sockets, the TUN, timers, files, signals. One thread, one
-//! runtime: the [`core_loop`] owns the only `Node` and the TUN, one task per peering owns a stream and its `Link`, and batches
+//! runtime: the `core_loop` owns the only `Node` and the TUN, one task per peering owns a stream and its `Link`, and batches
 //! of frames pass between them over bounded channels.
 
 pub mod clock;

@@ -14,7 +14,7 @@ use crate::lab::Host;
 use crate::mesh::Mesh;
 use crate::sandbox::{in_lab, in_user_namespace, mount_tmpfs};
 use crate::traffic::{assert_pings, first_reply, wait_reachable};
-use crate::wait::seconds;
+use crate::wait::{seconds, wait_until};
 
 #[test]
 fn the_interface_has_the_address_and_only_the_overlay_is_routed_to_it() {
@@ -206,6 +206,21 @@ fn two_machines_without_configuration_find_each_other_on_their_link() {
             assert!(first_reply(&hosts[from], addresses[to], seconds(15)).is_some());
             assert_eq!(daemons[from].peers().len(), 1, "one peering, though both hear each other over IPv4 and IPv6");
         }
+    });
+}
+
+#[test]
+fn two_machines_without_discovery_meet_when_one_is_told_of_the_other() {
+    in_lab(&[], |lab| {
+        let hosts: [Host; 2] = ["left", "right"].map(|name| lab.host(name));
+        let link = lab.link(&hosts[0], &hosts[1]);
+        let daemons = [0, 1].map(|n| Running::start(lab, &hosts[usize::from(n)], Config::new(n + 1)));
+        let uri = link.ends[0].uri();
+        daemons[1].ctl(&format!("peer add {uri}"));
+        wait_reachable(&hosts[0], daemons[1].address(), seconds(10));
+        assert_eq!(daemons[0].peers().len(), 1);
+        daemons[1].ctl(&format!("peer remove {uri}"));
+        wait_until("the peering is gone", seconds(5), || daemons[0].peers().is_empty());
     });
 }
 

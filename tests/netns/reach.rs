@@ -46,6 +46,21 @@ fn nodes_peer_over_ipv6_as_over_ipv4() {
 }
 
 #[test]
+fn a_relay_joins_websocket_and_tcp_peerings() {
+    in_lab(&[], |lab| {
+        let mesh = Mesh::line_with(lab, 3, |n, config| match n {
+            1 => config.listen.push("ws://[::]:7480".to_owned()),
+            2 => config.peers = vec!["ws://10.0.2.1:7480".to_owned()],
+            _ => (),
+        });
+        mesh.wait_reachable(0, 2);
+        assert_pings(&mesh.hosts[2], mesh.address(0));
+        Transfer::complete(&mesh.hosts[0], &mesh.hosts[2], mesh.address(2), FILE / 4);
+        assert!(mesh.nodes[2].peers()[0]["uri"].as_str().unwrap().starts_with("ws://"));
+    });
+}
+
+#[test]
 fn the_ends_of_a_line_reach_each_other_through_the_middle() {
     in_lab(&[], |lab| exchange_everything(&Mesh::line(lab, 3)));
 }

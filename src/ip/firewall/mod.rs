@@ -4,7 +4,7 @@
 //! it; hence the default. The filter is no replacement for the host's own one: it knows nodes by their proven keys, which that
 //! cannot.
 //!
-//! - Whatever leaves the host passes, and is remembered as a [flow](flows) where nothing else would let the answer in.
+//! - Whatever leaves the host passes, and is remembered as a flow (module `flows`) where nothing else would let the answer in.
 //! - Inbound packets of a flow pass; a TCP SYN only while our own SYN is unanswered, so that a finished connection is no gap.
 //! - Echo requests pass: `ping` is how people find out whether the network works.
 //! - ICMPv6 errors pass if they come from the node that the quoted packet went to and an answer from there would pass: nobody
