@@ -44,6 +44,7 @@ mod network;
 mod program;
 
 mod churn;
+mod dendrite;
 mod lan;
 mod networks;
 mod peering;

@@ -1,45 +1,71 @@
-//! Builds the Go node, once for all tests.
+//! Builds the Go programs, each once for all tests.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Set for the copy of this program that runs in a sandbox: by then the Go node is built.
+/// Set for the copy of this program that runs in a sandbox: by then the Go programs are built.
 const INSIDE: &str = "PINECONE_LAB_INSIDE";
 
 /// Whether there is a Go node to run. If not, says so, or fails if `CI` is `true`.
 pub(crate) fn is_there(test: &str) -> bool {
-    let Err(reason) = built() else { return true };
+    or_skip(test, node())
+}
+
+/// Where it is.
+pub(crate) fn path() -> &'static Path {
+    or_panic(node())
+}
+
+/// The same for Dendrite's Pinecone demo.
+pub(crate) fn dendrite_is_there(test: &str) -> bool {
+    or_skip(test, dendrite())
+}
+
+/// Where that is.
+pub(crate) fn dendrite_path() -> &'static Path {
+    or_panic(dendrite())
+}
+
+fn node() -> &'static Result<PathBuf, String> {
+    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    PROGRAM.get_or_init(|| build("reference_node", "go", "."))
+}
+
+fn dendrite() -> &'static Result<PathBuf, String> {
+    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    PROGRAM
+        .get_or_init(|| build("dendrite_demo", "dendrite", "github.com/matrix-org/dendrite/cmd/dendrite-demo-pinecone"))
+}
+
+fn or_skip(test: &str, program: &Result<PathBuf, String>) -> bool {
+    let Err(reason) = program else { return true };
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} cannot be skipped in CI: {reason}");
     // Not eprintln!, which libtest swallows when a test passes.
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
     false
 }
 
-/// Where it is.
-pub(crate) fn path() -> &'static Path {
-    match built() {
+fn or_panic(program: &'static Result<PathBuf, String>) -> &'static Path {
+    match program {
         Ok(program) => program,
         Err(reason) => panic!("{reason}"),
     }
 }
 
-fn built() -> &'static Result<PathBuf, String> {
-    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reference_node");
-        if std::env::var_os(INSIDE).is_none() {
-            build(&program)?;
-        }
-        Ok(program)
-    })
-}
-
-fn build(program: &Path) -> Result<(), String> {
+/// Builds `package` in the Go module `module` of this directory.
+fn build(name: &str, module: &str, package: &str) -> Result<PathBuf, String> {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if std::env::var_os(INSIDE).is_some() {
+        return Ok(program);
+    }
     let mut go = Command::new("go");
-    go.args(["build", "-buildvcs=false", "-o"]).arg(program).arg(".");
-    go.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/go"));
+    go.args(["build", "-buildvcs=false", "-o"]).arg(&program).arg(package);
+    go.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(module));
     let output = go.output().map_err(|error| format!("cannot run go: {error}"))?;
-    if output.status.success() { Ok(()) } else { Err(format!("go build: {}", String::from_utf8_lossy(&output.stderr))) }
+    if !output.status.success() {
+        return Err(format!("go build: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(program)
 }
