@@ -2,8 +2,8 @@
 //! the way and room behind for the authentication tag.
 //!
 //! A packet is encrypted and framed in place and written once; nothing on the packet path copies a payload. Storage is
-//! always initialised memory of one of two sizes, kept on a bounded free list of the thread that drops it, so the steady
-//! state allocates nothing. A buffer owns its storage alone: what waits in a queue pins no neighbour's memory, and
+//! always initialised memory of one of two sizes, kept on a bounded free list of the thread that drops it, so in the steady
+//! state buffers are not allocated anew. A buffer owns its storage alone: what waits in a queue pins no neighbour's memory, and
 //! [`PacketBuf::footprint`] is exactly what a byte limit has to count.
 
 use std::cell::RefCell;
