@@ -7,7 +7,7 @@
 use std::sync::LazyLock;
 
 use crate::buf::PacketBuf;
-use crate::keys::{Keypair, PublicKey, Seed};
+use crate::keys::{Keypair, PublicKey, Scheme, Seed};
 use crate::link::{Link, LinkConfig, LinkError, LinkEvent};
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -119,9 +119,9 @@ pub fn announcement(data: &[u8]) {
     assert!(data.starts_with(&encoded) && data.len() - encoded.len() < 97);
     let hops = announcement.hops.len();
     assert_eq!((announcement.coords().len(), announcement.peer_coords().len()), (hops, hops - 1));
-    assert!(announcement.verify_from(hops));
+    assert!(announcement.verify_from(hops, Scheme::Ed25519));
     // Checks one signature; any answer will do.
-    let _ = announcement.verify_from(hops - 1);
+    let _ = announcement.verify_from(hops - 1, Scheme::Ed25519);
     let extended = announcement.extend(253, &OWN, Some([0; 64]));
     assert!(frame::announcement(&extended.encode()).is_ok());
 }
@@ -130,14 +130,14 @@ pub fn announcement(data: &[u8]) {
 pub fn bootstrap(data: &[u8]) {
     let Ok(bootstrap) = Bootstrap::parse(data) else { return };
     assert!(data.starts_with(&bootstrap.encode()));
-    let _ = bootstrap.verify(&OWN.public());
+    let _ = bootstrap.verify(&OWN.public(), Scheme::Ed25519);
 }
 
 /// A wakeup broadcast's payload.
 pub fn broadcast(data: &[u8]) {
     let Ok(broadcast) = WakeupBroadcast::parse(data) else { return };
     assert!(data.starts_with(&broadcast.encode()));
-    let _ = broadcast.verify(&OWN.public());
+    let _ = broadcast.verify(&OWN.public(), Scheme::Ed25519);
 }
 
 /// Integers and coordinates: one form each, and distance is a metric.

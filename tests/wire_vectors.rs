@@ -6,7 +6,7 @@ mod common;
 
 use common::vectors::{Value, Vectors, coords, hex, number, text_of, truth};
 use pinecone::buf::PacketBuf;
-use pinecone::keys::{Keypair, PublicKey, Seed};
+use pinecone::keys::{Keypair, PublicKey, Scheme, Seed};
 use pinecone::link::{Link, LinkConfig, LinkError, LinkEvent};
 use pinecone::time::Instant;
 use pinecone::wire::broadcast::WakeupBroadcast;
@@ -258,7 +258,7 @@ fn a_captured_session_of_two_reference_nodes_is_understood_and_reproduced() {
             Frame::Keepalive => assert_eq!(*frame::keepalive(), *bytes, "{record}"),
             Frame::Announcement(payload) => {
                 let announcement = Announcement::parse(payload).unwrap();
-                assert!(announcement.verify_from(0), "{record}");
+                assert!(announcement.verify_from(0, Scheme::Ed25519), "{record}");
                 assert_eq!(announcement.root, vectors.root(&decoded["root"]), "{record}");
                 let hops: Vec<_> = announcement.hops.iter().map(|hop| (hop.port, hop.key)).collect();
                 let expected = decoded["hops"].as_array().unwrap().iter();
@@ -268,7 +268,7 @@ fn a_captured_session_of_two_reference_nodes_is_understood_and_reproduced() {
             }
             Frame::Bootstrap(parsed) => {
                 let bootstrap = Bootstrap::parse(parsed.payload).unwrap();
-                assert!(bootstrap.verify(&sender.public()), "{record}");
+                assert!(bootstrap.verify(&sender.public(), Scheme::Ed25519), "{record}");
                 assert_eq!(bootstrap.sequence, number(&decoded["sequence"]), "{record}");
                 assert_eq!(parsed.destination, vectors.key(&decoded["key"]), "{record}");
                 assert_eq!(parsed.watermark, vectors.watermark(&decoded["watermark"]), "{record}");
@@ -276,7 +276,7 @@ fn a_captured_session_of_two_reference_nodes_is_understood_and_reproduced() {
             }
             Frame::Broadcast(parsed) => {
                 let broadcast = WakeupBroadcast::parse(parsed.payload).unwrap();
-                assert!(broadcast.verify(&vectors.key(&decoded["source_key"])), "{record}");
+                assert!(broadcast.verify(&vectors.key(&decoded["source_key"]), Scheme::Ed25519), "{record}");
                 assert_eq!(broadcast.sequence, number(&decoded["sequence"]), "{record}");
                 assert_eq!(u64::from(parsed.hop_limit), number(&decoded["hop_limit"]), "{record}");
                 assert_eq!(*frame::broadcast(&parsed).unwrap(), *bytes, "{record}");
@@ -370,7 +370,8 @@ fn announcements_are_accepted_as_by_the_reference_but_for_padded_integers() {
             continue;
         }
         let last_is_peer = |announcement: &Announcement| announcement.signers().next_back() == Some(&from);
-        let accepted = parsed.as_ref().is_ok_and(|parsed| parsed.verify_from(0) && last_is_peer(parsed));
+        let accepted =
+            parsed.as_ref().is_ok_and(|parsed| parsed.verify_from(0, Scheme::Ed25519) && last_is_peer(parsed));
         assert_eq!(accepted, truth(&case["accept"]), "{case}");
         if let (true, Ok(announcement)) = (accepted, parsed) {
             let consumed = usize::try_from(number(&case["consumed"])).unwrap();
@@ -411,7 +412,9 @@ fn bootstraps_are_made_and_checked_as_by_the_reference() {
     check_signed_payloads(
         "bootstraps",
         |sequence, root, signer| Bootstrap::sign(sequence, root, signer).encode(),
-        |payload, signer| Bootstrap::parse(payload).map(|made| (made.sequence, made.root, made.verify(signer))),
+        |payload, signer| {
+            Bootstrap::parse(payload).map(|made| (made.sequence, made.root, made.verify(signer, Scheme::Ed25519)))
+        },
     );
 }
 
@@ -420,7 +423,9 @@ fn broadcasts_are_made_and_checked_as_by_the_reference() {
     check_signed_payloads(
         "broadcasts",
         |sequence, root, signer| WakeupBroadcast::sign(sequence, root, signer).encode(),
-        |payload, signer| WakeupBroadcast::parse(payload).map(|made| (made.sequence, made.root, made.verify(signer))),
+        |payload, signer| {
+            WakeupBroadcast::parse(payload).map(|made| (made.sequence, made.root, made.verify(signer, Scheme::Ed25519)))
+        },
     );
 }
 

@@ -122,7 +122,7 @@ impl Node {
         // Unasked answers end here, before any signature is checked.
         let target = self.resolver.asked(&answer.nonce).ok_or(DropReason::BadAnswer)?;
         let question = LookupQuestion { nonce: answer.nonce, target: target.ip().octets() };
-        if !answer.verify(&question, &self.keypair.public(), owner) {
+        if !answer.verify(&question, &self.keypair.public(), owner, self.keypair.scheme()) {
             return Err(DropReason::BadAnswer);
         }
         self.resolver.handle_answer(&target, *owner);

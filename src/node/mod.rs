@@ -36,7 +36,7 @@ use crate::node::requests::{Asked, Request, Requests};
 use crate::node::resolver::Resolver;
 use crate::node::waiting::Waiting;
 use crate::rng::Rng;
-use crate::router::{PortsExhausted, Router, RouterConfig, RouterEvent, Timings};
+use crate::router::{PortsExhausted, Profile, Router, RouterConfig, RouterEvent};
 use crate::session::{SessionConfig, SessionEvent, Sessions};
 use crate::time::{Duration, Instant, UnixClock, UnixMillis};
 
@@ -66,17 +66,20 @@ pub struct NodeConfig {
     pub max_routes: usize,
     /// Most sessions at a time.
     pub max_sessions: usize,
+    /// How the router decides, and when.
+    pub profile: Profile,
 }
 
 impl std::fmt::Debug for NodeConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { mtu, psk: _, aes, firewall, max_routes, max_sessions } = self;
+        let Self { mtu, psk: _, aes, firewall, max_routes, max_sessions, profile } = self;
         f.debug_struct("NodeConfig")
             .field("mtu", mtu)
             .field("aes", aes)
             .field("firewall", firewall)
             .field("max_routes", max_routes)
             .field("max_sessions", max_sessions)
+            .field("profile", profile)
             .finish_non_exhaustive()
     }
 }
@@ -90,6 +93,7 @@ impl Default for NodeConfig {
             firewall: Policy::Established,
             max_routes: 65_536,
             max_sessions: 4_096,
+            profile: Profile::improved(),
         }
     }
 }
@@ -164,7 +168,8 @@ impl Node {
         let router_config = RouterConfig {
             initial_sequence: unix.0,
             max_routes: config.max_routes,
-            timings: Timings::eager(),
+            rules: config.profile.rules,
+            timings: config.profile.timings,
             ..RouterConfig::default()
         };
         let session_config =

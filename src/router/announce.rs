@@ -53,7 +53,8 @@ impl Router {
             peer.unchecked = Some(announcement);
             return Ok(());
         }
-        if !announcement.verify_from(verified) {
+        self.checks.announcements += (announcement.hops.len() - verified) as u64;
+        if !announcement.verify_from(verified, self.keypair.scheme()) {
             return Err(PeerMisbehaved::BadSignature);
         }
         self.accept_announcement(from, announcement, now);

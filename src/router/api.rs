@@ -1,6 +1,6 @@
 //! What goes into the router and what comes out of it: its configuration, verdicts, events and errors.
 
-use super::Timings;
+use super::{Rules, Timings};
 use crate::drops::DropReason;
 use crate::keys::PublicKey;
 use crate::wire::DecodeError;
@@ -36,15 +36,41 @@ pub struct RouterConfig {
     pub hop_limiting: bool,
     /// Most entries in the snake's routing table; about 200 bytes each.
     pub max_routes: usize,
+    /// Where we go beyond the reference's rules.
+    pub rules: Rules,
     /// Intervals and lifetimes.
     pub timings: Timings,
 }
 
 impl Default for RouterConfig {
-    /// The reference's intervals and hop limits. 65,536 routes are 13 MiB: enough for a node on the way of every
+    /// The reference's rules, intervals and hop limits. 65,536 routes are 13 MiB: enough for a node on the way of every
     /// bootstrap in a network of that size, or for an ordinary one in a far larger network.
     fn default() -> Self {
-        Self { initial_sequence: 1, hop_limiting: false, max_routes: 65_536, timings: Timings::reference() }
+        Self {
+            initial_sequence: 1,
+            hop_limiting: false,
+            max_routes: 65_536,
+            rules: Rules::strict(),
+            timings: Timings::reference(),
+        }
+    }
+}
+
+/// Signatures that were checked, by what they were in: the one costly thing that a small frame can ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckCounters {
+    /// In tree announcements, one for each entry that was not verified before.
+    pub announcements: u64,
+    /// Of bootstraps.
+    pub bootstraps: u64,
+    /// Of wakeup broadcasts.
+    pub broadcasts: u64,
+}
+
+impl CheckCounters {
+    /// All of them.
+    pub const fn total(&self) -> u64 {
+        self.announcements + self.bootstraps + self.broadcasts
     }
 }
 

@@ -105,7 +105,12 @@ impl Router {
         if !peer.snake_checks.take(1, &mut self.snake_pool, now) {
             return Ok(Err(DropReason::CheckBudget));
         }
-        if broadcast.verify(&source) { Ok(Ok(broadcast)) } else { Err(PeerMisbehaved::BadSignature) }
+        self.checks.broadcasts += 1;
+        if broadcast.verify(&source, self.keypair.scheme()) {
+            Ok(Ok(broadcast))
+        } else {
+            Err(PeerMisbehaved::BadSignature)
+        }
     }
 
     fn pass_on(&mut self, from: Port, frame: &BroadcastFrame<'_>) {

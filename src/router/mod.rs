@@ -9,6 +9,7 @@
 //! - `peers`: the peerings and what they announced; `tree`, `announce`: the spanning tree;
 //! - `snake`: routes that bootstraps left; `broadcast`: wakeup broadcasts;
 //! - `next_hop`, `forward`: from state to verdict;
+//! - `profile`: where we may differ from the reference, and by how much;
 //! - `fair`, `budget`, `outgoing`, `events`, `timers`: what keeps it bounded, and in time.
 
 mod announce;
@@ -21,6 +22,7 @@ mod forward;
 mod next_hop;
 mod outgoing;
 mod peers;
+mod profile;
 mod snake;
 pub mod status;
 #[cfg(test)]
@@ -32,8 +34,9 @@ mod vectors;
 
 use std::sync::Arc;
 
-pub use self::api::{Delivery, PeerKind, PeerMisbehaved, Port, RouterConfig, RouterEvent, Verdict};
+pub use self::api::{CheckCounters, Delivery, PeerKind, PeerMisbehaved, Port, RouterConfig, RouterEvent, Verdict};
 pub use self::peers::PortsExhausted;
+pub use self::profile::{Profile, Rules};
 pub use self::timers::{RouterTimer, Timings};
 
 use self::broadcast::Broadcasts;
@@ -73,6 +76,7 @@ pub struct Router {
     outgoing: Queues,
     events: Events,
     drops: DropCounters,
+    checks: CheckCounters,
 }
 
 impl Router {
@@ -97,6 +101,7 @@ impl Router {
             outgoing: Queues::default(),
             events: Events::default(),
             drops: DropCounters::default(),
+            checks: CheckCounters::default(),
             keypair,
             config,
         }
@@ -274,6 +279,11 @@ impl Router {
     /// The counters, for callers that count the drops that [`Router::forward`] and [`Router::originate`] name.
     pub fn drops_mut(&mut self) -> &mut DropCounters {
         &mut self.drops
+    }
+
+    /// Signatures checked so far.
+    pub fn checks(&self) -> CheckCounters {
+        self.checks
     }
 
     /// Whether we lost trust in our parent and let that spread before choosing another one.

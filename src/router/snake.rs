@@ -162,7 +162,8 @@ impl Router {
         if !peer.snake_checks.take(1, &mut self.snake_pool, now) {
             return Err(DropReason::CheckBudget);
         }
-        if bootstrap.verify(&key) { Ok(bootstrap) } else { Err(DropReason::BadSignature) }
+        self.checks.bootstraps += 1;
+        if bootstrap.verify(&key, self.keypair.scheme()) { Ok(bootstrap) } else { Err(DropReason::BadSignature) }
     }
 
     fn send_bootstrap(&mut self, port: Port, frame: &BootstrapFrame<'_>) {

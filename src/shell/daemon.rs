@@ -18,6 +18,7 @@ use crate::discovery::DiscoveryConfig;
 use crate::keys::Keypair;
 use crate::node::{Node, NodeConfig};
 use crate::rng::Rng;
+use crate::router::Profile;
 use crate::shell::clock::{Clock, random_seed};
 use crate::shell::control_socket::{ControlSocket, ControlSocketError};
 use crate::shell::core_loop::{Accepted, Core, CoreParts};
@@ -185,6 +186,7 @@ async fn start_core(
         firewall: config.firewall.inbound.clone(),
         max_routes: MAX_ROUTES,
         max_sessions: MAX_SESSIONS,
+        profile: Profile::improved(),
     };
     let (node_seed, now, own_key) = (rng.bytes(), clock.now(), keypair.public());
     let node = Node::new(node_config, keypair, node_seed, now, clock.unix_now());

@@ -3,7 +3,7 @@
 use super::DecodeError;
 use super::snake::{read_signed, signed_bytes};
 use super::tree::Root;
-use crate::keys::{Keypair, PublicKey, Signature};
+use crate::keys::{Keypair, PublicKey, Scheme, Signature};
 
 /// The payload of a wakeup broadcast. The layout is that of [`Bootstrap`](super::snake::Bootstrap), signed by the key that
 /// the frame names as its source.
@@ -35,8 +35,8 @@ impl WakeupBroadcast {
     }
 
     /// Whether `signer` made it.
-    pub fn verify(&self, signer: &PublicKey) -> bool {
-        signer.verifies(&signed_bytes(self.sequence, &self.root), &self.signature)
+    pub fn verify(&self, signer: &PublicKey, scheme: Scheme) -> bool {
+        scheme.verifies(signer, &signed_bytes(self.sequence, &self.root), &self.signature)
     }
 
     /// Makes one.
@@ -55,8 +55,8 @@ mod tests {
         let (maker, other) = (Keypair::from_seed(&Seed([1; 32])), Keypair::from_seed(&Seed([2; 32])));
         let broadcast = WakeupBroadcast::sign(7, Root { key: other.public(), sequence: 1 }, &maker);
         assert_eq!(WakeupBroadcast::parse(&broadcast.encode()), Ok(broadcast));
-        assert!(broadcast.verify(&maker.public()));
-        assert!(!broadcast.verify(&other.public()));
+        assert!(broadcast.verify(&maker.public(), Scheme::Ed25519));
+        assert!(!broadcast.verify(&other.public(), Scheme::Ed25519));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::tree::Root;
 use super::{DecodeError, Reader, varint};
-use crate::keys::{Keypair, PublicKey, Signature};
+use crate::keys::{Keypair, PublicKey, Scheme, Signature};
 
 /// How good a frame's way along the snake is so far; it may never get worse, which is what prevents loops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +63,8 @@ impl Bootstrap {
     }
 
     /// Whether `signer` made it.
-    pub fn verify(&self, signer: &PublicKey) -> bool {
-        signer.verifies(&signed_bytes(self.sequence, &self.root), &self.signature)
+    pub fn verify(&self, signer: &PublicKey, scheme: Scheme) -> bool {
+        scheme.verifies(signer, &signed_bytes(self.sequence, &self.root), &self.signature)
     }
 
     /// Makes one.
@@ -115,8 +115,8 @@ mod tests {
         let (maker, other) = (Keypair::from_seed(&Seed([1; 32])), Keypair::from_seed(&Seed([2; 32])));
         let root = Root { key: other.public(), sequence: 300 };
         let bootstrap = Bootstrap::sign(1_795_330_260_774, root, &maker);
-        assert!(bootstrap.verify(&maker.public()));
-        assert!(!bootstrap.verify(&other.public()));
+        assert!(bootstrap.verify(&maker.public(), Scheme::Ed25519));
+        assert!(!bootstrap.verify(&other.public(), Scheme::Ed25519));
         let mut bytes = bootstrap.encode();
         assert_eq!(Bootstrap::parse(&bytes), Ok(bootstrap));
         bytes.extend([1, 2, 3]);

@@ -8,7 +8,7 @@
 use super::coords::Coords;
 use super::frame::{ANNOUNCEMENT_OVERHEAD, MAX_FRAME_LEN};
 use super::{DecodeError, Reader, varint};
-use crate::keys::{Keypair, PublicKey, Signature};
+use crate::keys::{Keypair, PublicKey, Scheme, Signature};
 
 /// The node that a tree hangs from, and the number of its latest announcement. Ordered by key, then sequence: the greater
 /// is the one to follow.
@@ -122,11 +122,11 @@ impl Announcement {
 
     /// Whether the signatures of `hops[first_unverified..]` are good. One signature check per entry, nothing else is costly.
     #[must_use]
-    pub fn verify_from(&self, first_unverified: usize) -> bool {
+    pub fn verify_from(&self, first_unverified: usize, scheme: Scheme) -> bool {
         let mut signed = Vec::with_capacity(PublicKey::LEN + varint::MAX_LEN + self.hops.len() * OWN_HOP_MAX);
         self.root.write(&mut signed);
         self.hops.iter().enumerate().all(|(i, hop)| {
-            let good = i < first_unverified || hop.key.verifies(&signed, &hop.signature);
+            let good = i < first_unverified || scheme.verifies(&hop.key, &signed, &hop.signature);
             hop.write(&mut signed);
             good
         })
@@ -224,15 +224,15 @@ mod tests {
     #[test]
     fn every_signer_covers_all_that_stands_before_it() {
         let announcement = chain(&[3, 200, 1]);
-        assert!(announcement.verify_from(0));
+        assert!(announcement.verify_from(0, Scheme::Ed25519));
         for damaged in 0..2 {
             let mut announcement = announcement.clone();
             announcement.hops[damaged].port += 1;
-            assert!(!announcement.verify_from(0));
+            assert!(!announcement.verify_from(0, Scheme::Ed25519));
         }
         let mut last_port = announcement.clone();
         last_port.hops[2].port += 1;
-        assert!(last_port.verify_from(0), "the sender's own port is covered by nobody yet");
+        assert!(last_port.verify_from(0, Scheme::Ed25519), "the sender's own port is covered by nobody yet");
     }
 
     #[test]
@@ -240,10 +240,10 @@ mod tests {
         let mut announcement = chain(&[3, 200, 1]);
         announcement.hops[0].signature[0] ^= 1;
         announcement = announcement.extend(4, &pair(9), None);
-        assert!(!announcement.verify_from(0));
-        assert!(!announcement.verify_from(1), "the second entry covers the damaged one");
-        assert!(announcement.verify_from(3));
-        assert!(announcement.verify_from(usize::MAX));
+        assert!(!announcement.verify_from(0, Scheme::Ed25519));
+        assert!(!announcement.verify_from(1, Scheme::Ed25519), "the second entry covers the damaged one");
+        assert!(announcement.verify_from(3, Scheme::Ed25519));
+        assert!(announcement.verify_from(usize::MAX, Scheme::Ed25519));
     }
 
     #[test]
@@ -260,7 +260,7 @@ mod tests {
         let base = chain(&[3]);
         let signature = base.sign_next(&pair(2));
         assert_eq!(base.extend(7, &pair(2), Some(signature)), base.extend(7, &pair(2), None));
-        assert!(base.extend(8, &pair(2), Some(signature)).verify_from(0));
+        assert!(base.extend(8, &pair(2), Some(signature)).verify_from(0, Scheme::Ed25519));
     }
 
     #[test]

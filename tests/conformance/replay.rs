@@ -150,7 +150,7 @@ fn with_sequence_of(ours: &[u8], recorded: &[u8], side: Side) -> Vec<u8> {
         panic!("not two bootstraps");
     };
     let bootstrap = Bootstrap::parse(ours.payload).unwrap();
-    assert!(bootstrap.verify(&side.key()), "our bootstrap is signed");
+    assert!(bootstrap.verify(&side.key(), pinecone::keys::Scheme::Ed25519), "our bootstrap is signed");
     let recorded = Bootstrap::parse(recorded.payload).unwrap();
     assert!(bootstrap.sequence.abs_diff(recorded.sequence) < 100, "in step with the recording to 100 ms");
     let payload = Bootstrap::sign(recorded.sequence, bootstrap.root, &side.keypair()).encode();

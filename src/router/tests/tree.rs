@@ -12,7 +12,7 @@ fn the_first_frame_on_a_peering_is_our_announcement_for_its_port() {
     let (to, announcement) = &announced[0];
     assert_eq!((*to, announcement.root), (port, Root { key: low.public(), sequence: 1 }));
     assert_eq!((announcement.hops.len(), announcement.hops[0].port), (1, u64::from(port)));
-    assert!(announcement.verify_from(0));
+    assert!(announcement.verify_from(0, crate::keys::Scheme::Ed25519));
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn a_child_extends_its_parents_announcement_with_a_good_signature() {
     assert_eq!(*to, below);
     let signers: Vec<_> = announcement.signers().copied().collect();
     assert_eq!(signers, [root.public(), high.public(), middle.public()]);
-    assert!(announcement.verify_from(0));
+    assert!(announcement.verify_from(0, crate::keys::Scheme::Ed25519));
     assert_eq!(announcement.peer_coords(), *router.coords());
 }
 

@@ -194,7 +194,7 @@ impl Script<'_> {
                 Frame::Announcement(payload) => {
                     let sent = Announcement::parse(payload).unwrap();
                     // What the peer sees last is our own signature; those before it are the vectors'.
-                    assert!(sent.verify_from(0));
+                    assert!(sent.verify_from(0, crate::keys::Scheme::Ed25519));
                     announced.entry(peer).or_insert_with(Vec::new).push(sent);
                 }
                 Frame::Broadcast(broadcast) => {

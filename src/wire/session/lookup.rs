@@ -14,7 +14,7 @@
 use super::{LOOKUP_ANSWER, LOOKUP_QUESTION, MessageError, check_reserved};
 use crate::addr::Destination;
 use crate::buf::PacketBuf;
-use crate::keys::{Keypair, PublicKey, Signature};
+use crate::keys::{Keypair, PublicKey, Scheme, Signature};
 use crate::wire::Reader;
 
 /// Bytes of a question.
@@ -90,10 +90,10 @@ impl LookupAnswer {
 
     /// Whether this answers `question` for `asker`, the target belongs to `owner` (the source key of the frame that it came
     /// in), and `owner` signed it. The signature is checked last.
-    pub fn verify(&self, question: &LookupQuestion, asker: &PublicKey, owner: &PublicKey) -> bool {
+    pub fn verify(&self, question: &LookupQuestion, asker: &PublicKey, owner: &PublicKey, scheme: Scheme) -> bool {
         self.nonce == question.nonce
             && question.destination().is_some_and(|destination| destination.belongs_to(owner))
-            && owner.verifies(&question.signed_bytes(asker, owner), &self.signature)
+            && scheme.verifies(owner, &question.signed_bytes(asker, owner), &self.signature)
     }
 
     /// The payload of a traffic frame.
@@ -150,13 +150,13 @@ mod tests {
         let (asker, owner, other) = (pair(1), pair(2), pair(3));
         let question = question_for(&owner);
         let answer = LookupAnswer::sign(&question, &asker.public(), &owner);
-        assert!(answer.verify(&question, &asker.public(), &owner.public()));
-        assert!(!answer.verify(&question, &other.public(), &owner.public()));
-        assert!(!answer.verify(&question, &asker.public(), &other.public()));
+        assert!(answer.verify(&question, &asker.public(), &owner.public(), Scheme::Ed25519));
+        assert!(!answer.verify(&question, &other.public(), &owner.public(), Scheme::Ed25519));
+        assert!(!answer.verify(&question, &asker.public(), &other.public(), Scheme::Ed25519));
         let later = LookupQuestion { nonce: [8; 16], ..question };
-        assert!(!answer.verify(&later, &asker.public(), &owner.public()));
+        assert!(!answer.verify(&later, &asker.public(), &owner.public(), Scheme::Ed25519));
         let subnet = LookupQuestion { target: Subnet::of(&owner.public()).ip().octets(), ..question };
-        assert!(!answer.verify(&subnet, &asker.public(), &owner.public()));
+        assert!(!answer.verify(&subnet, &asker.public(), &owner.public(), Scheme::Ed25519));
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
         let (asker, owner, thief) = (pair(1), pair(2), pair(3));
         let question = question_for(&owner);
         let answer = LookupAnswer::sign(&question, &asker.public(), &thief);
-        assert!(!answer.verify(&question, &asker.public(), &thief.public()));
+        assert!(!answer.verify(&question, &asker.public(), &thief.public(), Scheme::Ed25519));
     }
 
     #[test]
