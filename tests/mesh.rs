@@ -281,7 +281,7 @@ fn lookup_and_ping_answer_people() {
     let key = sim.key(4);
     let found = |event: &Event| matches!(event, Event::Lookup(_, Some(answer)) if answer.key == key);
     assert!(events.iter().any(found), "{events:?}");
-    let ponged = |event: &Event| matches!(event, Event::Ping(_, Some(answer)) if answer.key == key && (0.04..0.2).contains(&answer.rtt_seconds));
+    let ponged = |event: &Event| matches!(event, Event::Ping(_, Some(answer)) if answer.key == key && (0.036..0.2).contains(&answer.rtt_seconds));
     assert!(events.iter().any(ponged), "{events:?}");
     assert!(events.iter().any(|event| matches!(event, Event::Ping(_, Some(answer)) if answer.key == sim.key(0))));
 

@@ -36,9 +36,10 @@ use crate::node::requests::{Asked, Request, Requests};
 use crate::node::resolver::Resolver;
 use crate::node::waiting::Waiting;
 use crate::rng::Rng;
-use crate::router::{PortsExhausted, Profile, Router, RouterConfig, RouterEvent};
+use crate::router::{PortsExhausted, Profile, Router, RouterConfig, RouterEvent, Verdict};
 use crate::session::{SessionConfig, SessionEvent, Sessions};
 use crate::time::{Duration, Instant, UnixClock, UnixMillis};
+use crate::wire::coords::Coords;
 
 pub use crate::node::peering::PeerInfo;
 pub use crate::node::requests::RequestId;
@@ -208,6 +209,31 @@ impl Node {
     /// Our public key.
     pub fn public_key(&self) -> PublicKey {
         self.keypair.public()
+    }
+
+    /// The router, to look at.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Where a traffic frame that came from a peering would go: the routing half of [`Node::handle_frame`], which queues and counts
+    /// nothing. The frame is rewritten for its next hop.
+    ///
+    /// # Errors
+    /// If it cannot be decoded.
+    pub fn route_frame(&mut self, from: Port, frame: &mut PacketBuf, now: Instant) -> Result<Verdict, PeerMisbehaved> {
+        self.router.forward(from, frame, now)
+    }
+
+    /// Where a new frame with this payload would go, by the given coordinates if there are any: the routing half of sending one.
+    pub fn route_new(
+        &mut self,
+        to: &PublicKey,
+        coords: Option<&Coords>,
+        payload: &mut PacketBuf,
+        now: Instant,
+    ) -> Verdict {
+        self.router.originate(to, coords, payload, now)
     }
 
     /// Takes in a peering that came up and gives it the lowest free port.

@@ -42,6 +42,13 @@ impl Broadcasts {
         Self { seen: FairTable::new(REMEMBERED) }
     }
 
+    /// Bytes of what is remembered of one node.
+    pub(super) const ENTRY_LEN: usize = FairTable::<Seen>::ENTRY_LEN;
+
+    pub(super) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
     pub(super) fn clear(&mut self) {
         self.seen.clear();
     }

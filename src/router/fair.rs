@@ -30,6 +30,10 @@ struct Entry<V> {
 }
 
 impl<V> FairTable<V> {
+    /// Bytes of an entry in both indexes.
+    pub(super) const ENTRY_LEN: usize =
+        size_of::<PublicKey>() + size_of::<Entry<V>>() + size_of::<(Port, u64)>() + size_of::<PublicKey>();
+
     /// An empty table for at most `capacity` entries (at least one).
     pub(super) fn new(capacity: usize) -> Self {
         Self {

@@ -2,9 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::broadcast::Broadcasts;
+use super::next_hop::Rank;
+use super::snake::Routes;
 use super::{Port, Router};
 use crate::keys::PublicKey;
 use crate::time::Instant;
+use crate::wire::tree::Hop;
 
 /// Our place in the spanning tree.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,7 +51,43 @@ pub struct SnakeRoute {
     pub age_seconds: f64,
 }
 
+/// What a router remembers of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Entries of the snake's routing table.
+    pub routes: usize,
+    /// Signers of the peers' announcements.
+    pub signers: usize,
+    /// Nodes whose wakeup broadcasts are remembered.
+    pub broadcasts: usize,
+    /// Memory of all of it, in bytes: entries and their share of the indexes.
+    pub bytes: usize,
+}
+
+impl Footprint {
+    /// All entries.
+    pub const fn entries(&self) -> usize {
+        self.routes + self.signers + self.broadcasts
+    }
+}
+
+/// What a B-tree node costs an entry besides the entry itself: nodes are two thirds full on average.
+const fn in_btree(size: usize) -> usize {
+    size * 3 / 2
+}
+
 impl Router {
+    /// How much it remembers of others.
+    pub fn footprint(&self) -> Footprint {
+        let (routes, broadcasts) = (self.snake.routes.len(), self.broadcasts.len());
+        let announced = self.peers.iter().filter_map(|(_, peer)| peer.heard.as_ref());
+        let signers = announced.map(|heard| heard.announcement.hops.len()).sum();
+        let signer = in_btree(size_of::<(PublicKey, Rank)>()) + size_of::<Hop>();
+        let bytes =
+            routes * in_btree(Routes::ENTRY_LEN) + broadcasts * in_btree(Broadcasts::ENTRY_LEN) + signers * signer;
+        Footprint { routes, signers, broadcasts, bytes }
+    }
+
     /// Our place in the spanning tree.
     pub fn tree_status(&self) -> TreeStatus {
         let parent = self.tree.parent.and_then(|port| self.peers.get(port));

@@ -2,18 +2,41 @@
 //!
 //! The simulator drives the very [`Node`] of the daemon; it only replaces the shell. A run depends on its seed and its calls alone:
 //! events at the same instant happen in the order in which they were scheduled, so a trace repeats byte for byte.
+//!
+//! - `queue`, `net`: what happens when, and what links do to frames;
+//! - [`Sim`]: nodes, peerings, time; `deliver`: how frames and packets move between them;
+//! - [`probe`]: single frames followed hop by hop; [`flow`]: packets from host to host, as applications send them;
+//! - [`adversary`]: nodes that do not play by the rules;
+//! - [`graph`], [`generate`], [`mobility`]: what networks look like; [`world`]: a network over time;
+//! - [`metrics`], [`scenario`]: what is measured, and what users write down.
 
+pub mod adversary;
+mod deliver;
+pub mod flow;
+pub mod generate;
+pub mod graph;
+pub mod metrics;
+pub mod mobility;
 pub mod net;
+pub mod probe;
+mod queue;
+pub mod stats;
+pub mod world;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::addr::Address;
 use crate::buf::PacketBuf;
-use crate::keys::{Keypair, PublicKey, Seed};
-use crate::node::{Event, Node, NodeConfig, PeerInfo, PeerKind, PeerMisbehaved, Port};
+use crate::keys::{Keypair, PublicKey, Scheme, Seed};
+use crate::node::{Event, Node, NodeConfig, PeerInfo, PeerKind, Port};
 use crate::rng::Rng;
-use crate::sim::net::{Link, LinkModel, Net};
+use crate::sim::adversary::{Adversary, Plan};
+use crate::sim::deliver::Happening;
+use crate::sim::flow::Flows;
+use crate::sim::net::{End, LinkId, LinkModel, Net};
+use crate::sim::probe::Probes;
+use crate::sim::queue::Queue;
+use crate::sim::stats::{Counters, Observer, Trace};
 use crate::time::{Duration, Instant, UnixMillis};
 
 /// A node of the simulation: its index.
@@ -21,32 +44,50 @@ pub type NodeId = usize;
 
 /// What the wall clock shows when a simulation begins: 2026-01-01.
 const BEGIN: UnixMillis = UnixMillis(1_767_225_600_000);
+/// When nothing is due.
+const NEVER: Instant = Instant::from_micros(u64::MAX);
 
 /// A running simulation.
 #[derive(Debug)]
 pub struct Sim {
     now: Instant,
     rng: Rng,
-    nodes: Vec<Option<Member>>,
-    keypairs: Vec<Arc<Keypair>>,
-    configs: Vec<NodeConfig>,
+    scheme: Scheme,
+    nodes: Vec<Member>,
     net: Net,
-    /// What each node's host received and has not been asked for.
-    received: Vec<Vec<PacketBuf>>,
-    events: Vec<Vec<Event>>,
+    queue: Queue<Happening>,
+    probes: Probes,
+    flows: Flows,
+    trace: Trace,
     violations: Vec<String>,
+    happened: u64,
 }
 
 #[derive(Debug)]
 struct Member {
-    node: Node,
-    /// The other end of each peering.
-    ports: BTreeMap<Port, NodeId>,
+    keypair: Arc<Keypair>,
+    config: NodeConfig,
+    /// Absent while it is stopped.
+    node: Option<Node>,
+    /// Which end of which link each of its ports is; index = port.
+    ends: Vec<Option<End>>,
+    /// For when its timer is in the queue; [`NEVER`] if it is not.
+    timer_at: Instant,
+    adversary: Option<Box<Adversary>>,
+    counters: Counters,
+    /// What its host received and has not been asked for.
+    received: Vec<PacketBuf>,
+    events: Vec<Event>,
 }
 
 impl Sim {
-    /// An empty network.
+    /// An empty network with real signatures.
     pub fn new(seed: u64) -> Self {
+        Self::with_scheme(seed, Scheme::Ed25519)
+    }
+
+    /// An empty network whose nodes sign by `scheme`.
+    pub fn with_scheme(seed: u64, scheme: Scheme) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
         let mut rng = Rng::new(bytes);
@@ -54,61 +95,107 @@ impl Sim {
             now: Instant::from_micros(1_000_000),
             net: Net::new(rng.fork()),
             rng,
+            scheme,
             nodes: Vec::new(),
-            keypairs: Vec::new(),
-            configs: Vec::new(),
-            received: Vec::new(),
-            events: Vec::new(),
+            queue: Queue::new(),
+            probes: Probes::default(),
+            flows: Flows::default(),
+            trace: Trace::default(),
             violations: Vec::new(),
+            happened: 0,
         }
     }
 
-    /// Adds a node with a random key.
+    /// Adds a node with a random key and starts it.
     pub fn add_node(&mut self, config: NodeConfig) -> NodeId {
-        let seed = Seed(self.rng.bytes());
-        self.keypairs.push(Arc::new(Keypair::from_seed(&seed)));
-        self.configs.push(config);
-        self.received.push(Vec::new());
-        self.events.push(Vec::new());
-        self.nodes.push(None);
-        let id = self.nodes.len() - 1;
+        let keypair = self.random_keypair();
+        self.add_node_with_key(config, keypair)
+    }
+
+    /// Adds a node with this key and starts it.
+    pub fn add_node_with_key(&mut self, config: NodeConfig, keypair: Arc<Keypair>) -> NodeId {
+        let id = self.add_stopped_node(config, keypair);
         self.start(id);
         id
+    }
+
+    /// Adds a node that is not running yet.
+    pub fn add_stopped_node(&mut self, config: NodeConfig, keypair: Arc<Keypair>) -> NodeId {
+        self.nodes.push(Member {
+            keypair,
+            config,
+            node: None,
+            ends: Vec::new(),
+            timer_at: NEVER,
+            adversary: None,
+            counters: Counters::default(),
+            received: Vec::new(),
+            events: Vec::new(),
+        });
+        self.nodes.len() - 1
+    }
+
+    /// A key pair of this simulation's scheme.
+    pub fn random_keypair(&mut self) -> Arc<Keypair> {
+        Arc::new(Keypair::from_seed(&Seed(self.rng.bytes())).with_scheme(self.scheme))
     }
 
     /// Starts a node that was stopped: the same key, nothing remembered.
     pub fn start(&mut self, id: NodeId) {
         let unix = UnixMillis(BEGIN.0 + self.now.as_micros() / 1000);
-        let node = Node::new(self.configs[id].clone(), self.keypairs[id].clone(), self.rng.bytes(), self.now, unix);
-        self.nodes[id] = Some(Member { node, ports: BTreeMap::new() });
+        let seed = self.rng.bytes();
+        let member = &mut self.nodes[id];
+        member.node = Some(Node::new(member.config.clone(), member.keypair.clone(), seed, self.now, unix));
+        self.flush(id);
     }
 
     /// Stops a node at once. Its links go down.
     pub fn stop(&mut self, id: NodeId) {
-        for other in self.neighbours(id) {
-            self.disconnect(id, other);
+        let links: Vec<LinkId> = self.nodes[id].ends.iter().flatten().map(|end| end.link).collect();
+        for link in links {
+            self.drop_link(link);
         }
-        self.nodes[id] = None;
+        self.nodes[id].node = None;
+        self.nodes[id].timer_at = NEVER;
     }
 
     /// Makes a peering between two running nodes.
     pub fn connect(&mut self, a: NodeId, b: NodeId, model: LinkModel) {
-        let (Some(port_a), Some(port_b)) = (self.add_peer(a, b), self.add_peer(b, a)) else { return };
-        self.net.connect(Link { ends: [(a, port_a), (b, port_b)], model });
+        let Some(port_a) = self.add_peer(a, b) else { return };
+        let Some(port_b) = self.add_peer(b, a) else {
+            let now = self.now;
+            self.with_node(a, |node, _| node.remove_peer(port_a, now));
+            return;
+        };
+        let link = self.net.connect([(a, port_a), (b, port_b)], model);
+        for (side, (id, port)) in [(0, (a, port_a)), (1, (b, port_b))] {
+            let ends = &mut self.nodes[id].ends;
+            if ends.len() <= usize::from(port) {
+                ends.resize(usize::from(port) + 1, None);
+            }
+            ends[usize::from(port)] = Some(End { link, side });
+        }
         self.flush(a);
         self.flush(b);
     }
 
-    /// Ends the peering between two nodes; both notice at once, and what is on the way is lost.
+    /// Ends a peering between two nodes; both notice at once, and what is on the way is lost.
     pub fn disconnect(&mut self, a: NodeId, b: NodeId) {
-        let Some(link) = self.net.disconnect(a, b) else { return };
-        for (id, port) in link.ends {
-            if let Some(member) = self.nodes[id].as_mut() {
-                member.ports.remove(&port);
-                member.node.remove_peer(port, self.now);
-                self.flush(id);
-            }
+        if let Some(link) = self.net.between(a, b) {
+            self.drop_link(link);
         }
+    }
+
+    /// Changes how the link between two nodes behaves from now on.
+    pub fn set_link(&mut self, a: NodeId, b: NodeId, model: LinkModel) {
+        if let Some(link) = self.net.between(a, b) {
+            self.net.set_model(link, model);
+        }
+    }
+
+    /// Whether two nodes have a peering.
+    pub fn are_connected(&self, a: NodeId, b: NodeId) -> bool {
+        self.net.between(a, b).is_some()
     }
 
     /// The virtual time.
@@ -116,22 +203,42 @@ impl Sim {
         self.now
     }
 
+    /// Number of nodes, stopped ones included.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Number of links.
+    pub fn link_count(&self) -> usize {
+        self.net.len()
+    }
+
+    /// Events that happened so far: arrivals, timers, hops of probes.
+    pub fn happened(&self) -> u64 {
+        self.happened
+    }
+
     /// A running node.
     pub fn node(&self, id: NodeId) -> Option<&Node> {
-        self.nodes[id].as_ref().map(|member| &member.node)
+        self.nodes[id].node.as_ref()
     }
 
     /// Does something to a running node as its daemon would, and carries on with what it wants to send.
     pub fn with_node<T>(&mut self, id: NodeId, act: impl FnOnce(&mut Node, Instant) -> T) -> Option<T> {
         let now = self.now;
-        let result = self.nodes[id].as_mut().map(|member| act(&mut member.node, now));
+        let result = self.nodes[id].node.as_mut().map(|node| act(node, now));
         self.flush(id);
         result
     }
 
     /// A node's key.
     pub fn key(&self, id: NodeId) -> PublicKey {
-        self.keypairs[id].public()
+        self.nodes[id].keypair.public()
     }
 
     /// A node's overlay address.
@@ -141,17 +248,23 @@ impl Sim {
 
     /// Nodes that have a peering with `id`.
     pub fn neighbours(&self, id: NodeId) -> Vec<NodeId> {
-        self.nodes[id].as_ref().map(|member| member.ports.values().copied().collect()).unwrap_or_default()
+        let ends = self.nodes[id].ends.iter().flatten();
+        ends.filter_map(|end| self.net.at(end.opposite())).map(|(other, _)| other).collect()
     }
 
     /// Takes the packets that a node's host received.
     pub fn take_received(&mut self, id: NodeId) -> Vec<PacketBuf> {
-        std::mem::take(&mut self.received[id])
+        std::mem::take(&mut self.nodes[id].received)
     }
 
     /// Takes the events of a node.
     pub fn take_events(&mut self, id: NodeId) -> Vec<Event> {
-        std::mem::take(&mut self.events[id])
+        std::mem::take(&mut self.nodes[id].events)
+    }
+
+    /// What a node sent so far.
+    pub fn counters(&self, id: NodeId) -> &Counters {
+        &self.nodes[id].counters
     }
 
     /// What no honest node may do and one did: frames that another closed its peering for.
@@ -159,9 +272,36 @@ impl Sim {
         &self.violations
     }
 
+    /// A number that two runs share exactly if the same things happened at the same times to the same nodes.
+    pub fn digest(&self) -> u64 {
+        self.trace.digest()
+    }
+
+    /// Shows every frame that arrives to `observer`.
+    pub fn observe(&mut self, observer: Observer) {
+        self.trace.observe(observer);
+    }
+
+    /// Turns a node into an adversary, or with `None` back into an honest one.
+    pub fn corrupt(&mut self, id: NodeId, plan: Option<Plan>) {
+        self.nodes[id].adversary = plan.map(|plan| Box::new(Adversary::new(plan)));
+        if self.nodes[id].adversary.is_some() {
+            self.queue.push(self.now, Happening::Plot(id));
+        }
+    }
+
+    /// Whether a node is an adversary.
+    pub fn is_corrupt(&self, id: NodeId) -> bool {
+        self.nodes[id].adversary.is_some()
+    }
+
     /// Lets `span` pass.
     pub fn run_for(&mut self, span: Duration) {
-        let end = self.now + span;
+        self.run_to(self.now + span);
+    }
+
+    /// Lets time pass until `end`.
+    pub fn run_to(&mut self, end: Instant) {
         while self.step(end) {}
     }
 
@@ -178,73 +318,22 @@ impl Sim {
         }
     }
 
-    /// Advances to the next thing that happens and lets it happen; if there is none before `end`, goes to `end` and returns false.
-    fn step(&mut self, end: Instant) -> bool {
-        let due = |(id, member): (NodeId, &Option<Member>)| Some((member.as_ref()?.node.poll_timeout()?, id));
-        let timer = self.nodes.iter().enumerate().filter_map(due).min();
-        let arrival = self.net.next_arrival();
-        let next = timer.map(|(at, _)| at).into_iter().chain(arrival).min();
-        let Some(next) = next.filter(|next| *next <= end) else {
-            self.now = self.now.max(end);
-            return false;
-        };
-        self.now = self.now.max(next);
-        if arrival == Some(next) {
-            if let Some((to, port, frame)) = self.net.pop_arrival() {
-                self.arrive(to, port, frame);
+    fn drop_link(&mut self, link: LinkId) {
+        let Some(ends) = self.net.disconnect(link) else { return };
+        for (id, port) in ends {
+            self.nodes[id].ends[usize::from(port)] = None;
+            let now = self.now;
+            if let Some(node) = self.nodes[id].node.as_mut() {
+                node.remove_peer(port, now);
+                self.flush(id);
             }
-        } else if let Some((_, id)) = timer {
-            self.with_node(id, |node, now| node.handle_timeout(now));
-        }
-        true
-    }
-
-    fn arrive(&mut self, to: NodeId, port: Port, frame: PacketBuf) {
-        let outcome = self.with_node(to, |node, now| node.handle_frame(port, frame, now));
-        if let Some(Err(misbehaved)) = outcome {
-            self.close(to, port, misbehaved);
-        }
-    }
-
-    /// Closes a peering whose other end broke the protocol.
-    fn close(&mut self, at: NodeId, port: Port, why: PeerMisbehaved) {
-        self.violations.push(format!("node {at}, port {port}: {why}"));
-        if let Some(other) = self.nodes[at].as_ref().and_then(|member| member.ports.get(&port).copied()) {
-            self.disconnect(at, other);
         }
     }
 
     fn add_peer(&mut self, at: NodeId, other: NodeId) -> Option<Port> {
         let key = self.key(other);
-        let member = self.nodes[at].as_mut()?;
         let uri = format!("sim://{other}");
         let peer = PeerInfo { key, kind: PeerKind::Remote, uri, inbound: at > other, authenticated: true };
-        let port = member.node.add_peer(peer, self.now).ok()?;
-        member.ports.insert(port, other);
-        Some(port)
-    }
-
-    /// Moves everything a node wants to say to where it belongs.
-    fn flush(&mut self, id: NodeId) {
-        let Some(member) = self.nodes[id].as_mut() else { return };
-        while let Some(port) = member.node.poll_ready_port() {
-            while let Some(frame) = member.node.poll_transmit(port, self.now) {
-                self.net.send(id, port, frame, self.now);
-            }
-        }
-        while let Some(packet) = member.node.poll_tun_packet() {
-            self.received[id].push(packet);
-        }
-        let mut broken = Vec::new();
-        while let Some(event) = member.node.poll_event() {
-            if let Event::ClosePeer { port, why } = event {
-                broken.push((port, why));
-            } else {
-                self.events[id].push(event);
-            }
-        }
-        for (port, why) in broken {
-            self.close(id, port, why);
-        }
+        self.nodes[at].node.as_mut()?.add_peer(peer, self.now).ok()
     }
 }

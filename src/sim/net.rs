@@ -1,131 +1,269 @@
-//! Links of the simulated network: how long a frame takes, and which frames are lost.
+//! Links of the simulated network: how long a frame takes, how many fit, and which are lost.
 //!
-//! Order is kept on a link, as the stream transports keep it. Loss strikes traffic frames alone: over a stream it shows as delay, and
-//! over datagrams protocol frames go through a stream of their own.
+//! Order is kept on a link, as the stream transports keep it. A lost traffic frame is gone, as a datagram is; a lost protocol frame comes
+//! late and holds up those behind it, because those always travel on a stream, which repeats it. A link with a rate takes frames as
+//! long as its queue (the socket's buffer) has room; what does not fit waits in the node's own outbox, as in the daemon.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use crate::buf::PacketBuf;
 use crate::node::Port;
 use crate::rng::Rng;
 use crate::sim::NodeId;
 use crate::time::{Duration, Instant};
-use crate::wire::frame::{FrameKind, Header};
 
 /// How a link treats what crosses it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LinkModel {
     /// One-way delay.
     pub latency: Duration,
-    /// Random extra delay, uniform from zero to this.
+    /// Random extra delay of each frame, uniform from zero to this.
     pub jitter: Duration,
-    /// Share of traffic frames lost, in millionths.
+    /// Share of frames lost, in millionths.
     pub loss_ppm: u32,
+    /// Bits per second in each direction; 0: as many as come.
+    pub rate: u64,
+    /// Bytes that the link takes in before it has sent them; matters with a rate only.
+    pub queue: u32,
 }
 
 impl Default for LinkModel {
-    /// 5 ms, up to 0.5 ms of jitter, no loss.
+    /// 5 ms ± 10 %, no loss, no rate.
     fn default() -> Self {
-        Self { latency: Duration::from_millis(5), jitter: Duration::from_micros(500), loss_ppm: 0 }
+        let (latency, jitter) = (Duration::from_micros(4_500), Duration::from_micros(1_000));
+        Self { latency, jitter, loss_ppm: 0, rate: 0, queue: 64 << 10 }
     }
 }
 
-/// A link between two peerings.
-#[derive(Clone, Copy, Debug)]
-pub struct Link {
-    /// Both ends: node and port.
-    pub ends: [(NodeId, Port); 2],
-    /// How it behaves.
-    pub model: LinkModel,
+/// A link: an index that is used again, and which of its uses is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkId {
+    index: u32,
+    generation: u32,
 }
 
-/// All links, and the frames on them.
+/// One end of a link: which, and whether it is the first or the second end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) link: LinkId,
+    pub(super) side: u8,
+}
+
+impl End {
+    /// The other end.
+    pub(super) const fn opposite(self) -> Self {
+        Self { link: self.link, side: 1 - self.side }
+    }
+}
+
 #[derive(Debug)]
-pub struct Net {
+struct Link {
+    generation: u32,
+    /// Node and port at both ends; `None`: not in use.
+    ends: Option<[(NodeId, Port); 2]>,
+    model: LinkModel,
+    directions: [Direction; 2],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Direction {
+    /// When all that was taken in is sent.
+    busy_until: Instant,
+    /// The last arrival, which the next may not overtake.
+    last_arrival: Instant,
+    /// Whether the node at its beginning waits for room.
+    is_awaited: bool,
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It arrives then.
+    Arrives(Instant),
+    /// It does not arrive.
+    Lost,
+}
+
+/// All links.
+#[derive(Debug)]
+pub(super) struct Net {
     rng: Rng,
-    links: BTreeMap<u64, Link>,
-    /// Which link, and which of its ends, a peering is.
-    ends: BTreeMap<(NodeId, Port), (u64, usize)>,
-    /// Frames on the way, by arrival and then by order of sending.
-    in_flight: BTreeMap<(Instant, u64), InFlight>,
-    /// The last arrival in each direction, which the next may not overtake.
-    last_arrival: BTreeMap<(u64, usize), Instant>,
-    next_link: u64,
-    next_frame: u64,
-}
-
-#[derive(Debug)]
-struct InFlight {
-    link: u64,
-    to: (NodeId, Port),
-    frame: PacketBuf,
+    links: Vec<Link>,
+    free: Vec<u32>,
+    by_pair: BTreeSet<(NodeId, NodeId, u32)>,
 }
 
 impl Net {
-    /// No links.
-    pub fn new(rng: Rng) -> Self {
-        Self {
-            rng,
-            links: BTreeMap::new(),
-            ends: BTreeMap::new(),
-            in_flight: BTreeMap::new(),
-            last_arrival: BTreeMap::new(),
-            next_link: 0,
-            next_frame: 0,
+    pub(super) const fn new(rng: Rng) -> Self {
+        Self { rng, links: Vec::new(), free: Vec::new(), by_pair: BTreeSet::new() }
+    }
+
+    /// Adds a link and says what it is called.
+    pub(super) fn connect(&mut self, ends: [(NodeId, Port); 2], model: LinkModel) -> LinkId {
+        let index = self.free.pop().unwrap_or_else(|| {
+            let (ends, directions) = (None, [Direction::default(); 2]);
+            self.links.push(Link { generation: 0, ends, model, directions });
+            (self.links.len() - 1) as u32
+        });
+        let link = &mut self.links[index as usize];
+        (link.ends, link.model, link.directions) = (Some(ends), model, [Direction::default(); 2]);
+        self.by_pair.insert(pair(ends, index));
+        LinkId { index, generation: link.generation }
+    }
+
+    /// Some link between two nodes.
+    pub(super) fn between(&self, a: NodeId, b: NodeId) -> Option<LinkId> {
+        let (low, high) = (a.min(b), a.max(b));
+        let (.., index) = *self.by_pair.range((low, high, 0)..=(low, high, u32::MAX)).next()?;
+        Some(LinkId { index, generation: self.links[index as usize].generation })
+    }
+
+    /// Removes a link and says what its ends were. What is on it will not arrive.
+    pub(super) fn disconnect(&mut self, id: LinkId) -> Option<[(NodeId, Port); 2]> {
+        let ends = self.get(id)?.ends?;
+        let link = &mut self.links[id.index as usize];
+        link.ends = None;
+        link.generation += 1;
+        self.by_pair.remove(&pair(ends, id.index));
+        self.free.push(id.index);
+        Some(ends)
+    }
+
+    /// The node and port at an end, as long as the link is there.
+    pub(super) fn at(&self, end: End) -> Option<(NodeId, Port)> {
+        self.get(end.link)?.ends.map(|ends| ends[usize::from(end.side)])
+    }
+
+    /// Number of links.
+    pub(super) fn len(&self) -> usize {
+        self.by_pair.len()
+    }
+
+    /// Changes how a link behaves from now on.
+    pub(super) fn set_model(&mut self, id: LinkId, model: LinkModel) {
+        if self.get(id).is_some() {
+            self.links[id.index as usize].model = model;
         }
     }
 
-    /// Adds a link.
-    pub fn connect(&mut self, link: Link) {
-        let id = self.next_link;
-        self.next_link += 1;
-        for (side, end) in link.ends.into_iter().enumerate() {
-            self.ends.insert(end, (id, side));
+    /// Whether the link can take a frame at this end; if not, when it can, said once.
+    pub(super) fn has_room(&mut self, from: End, now: Instant) -> Result<(), Option<Instant>> {
+        let Some(link) = self.links.get_mut(from.link.index as usize) else { return Ok(()) };
+        if link.model.rate == 0 {
+            return Ok(());
         }
-        self.links.insert(id, link);
+        let direction = &mut link.directions[usize::from(from.side)];
+        let window = time_to_send(link.model.queue as usize, link.model.rate);
+        if direction.busy_until.saturating_since(now) <= window {
+            direction.is_awaited = false;
+            return Ok(());
+        }
+        let again = direction.busy_until - window;
+        Err(Some(again).filter(|_| !std::mem::replace(&mut direction.is_awaited, true)))
     }
 
-    /// Removes one link between two nodes; what is on it is lost.
-    pub fn disconnect(&mut self, a: NodeId, b: NodeId) -> Option<Link> {
-        let joins = |link: &Link| {
-            let [(x, _), (y, _)] = link.ends;
-            (x, y) == (a, b) || (x, y) == (b, a)
-        };
-        let id = *self.links.iter().find(|(_, link)| joins(link))?.0;
-        let link = self.links.remove(&id)?;
-        for end in link.ends {
-            self.ends.remove(&end);
+    /// The wait for room is over.
+    pub(super) fn waited(&mut self, end: End) {
+        if let Some(link) = self.links.get_mut(end.link.index as usize) {
+            link.directions[usize::from(end.side)].is_awaited = false;
         }
-        self.in_flight.retain(|_, in_flight| in_flight.link != id);
-        self.last_arrival.retain(|(link, _), _| *link != id);
-        Some(link)
     }
 
-    /// Sends a frame from a peering.
-    pub fn send(&mut self, from: NodeId, port: Port, frame: PacketBuf, now: Instant) {
-        let Some((id, side)) = self.ends.get(&(from, port)).copied() else { return };
-        let Some(link) = self.links.get(&id) else { return };
+    /// Sends `len` bytes from an end.
+    pub(super) fn send(&mut self, from: End, len: usize, is_traffic: bool, now: Instant) -> Fate {
+        let Some(link) = self.links.get_mut(from.link.index as usize) else { return Fate::Lost };
         let model = link.model;
-        let is_traffic = Header::parse(&frame).is_ok_and(|header| header.kind == FrameKind::Traffic);
-        if is_traffic && self.rng.below(1_000_000) < u64::from(model.loss_ppm) {
-            return;
+        let direction = &mut link.directions[usize::from(from.side)];
+        let sent = if model.rate == 0 {
+            now
+        } else {
+            direction.busy_until = direction.busy_until.max(now) + time_to_send(len, model.rate);
+            direction.busy_until
+        };
+        let is_lost = model.loss_ppm > 0 && self.rng.below(1_000_000) < u64::from(model.loss_ppm);
+        if is_lost && is_traffic {
+            return Fate::Lost;
         }
+        // A stream notices a gap by what comes after it, one round trip later at best.
+        let repeated = if is_lost { 3 * model.latency } else { model.latency };
         let jitter = Duration::from_micros(self.rng.below(model.jitter.as_micros() as u64 + 1));
-        let last = self.last_arrival.entry((id, side)).or_default();
-        *last = (*last).max(now + model.latency + jitter);
-        let in_flight = InFlight { link: id, to: link.ends[1 - side], frame };
-        self.in_flight.insert((*last, self.next_frame), in_flight);
-        self.next_frame += 1;
+        direction.last_arrival = direction.last_arrival.max(sent + repeated + jitter);
+        Fate::Arrives(direction.last_arrival)
     }
 
-    /// When the next frame arrives.
-    pub fn next_arrival(&self) -> Option<Instant> {
-        self.in_flight.first_key_value().map(|((at, _), _)| *at)
+    /// How long something takes over a link that nothing else is on; `None` if it is lost.
+    pub(super) fn delay(&mut self, from: End) -> Option<Duration> {
+        let model = self.get(from.link)?.model;
+        if model.loss_ppm > 0 && self.rng.below(1_000_000) < u64::from(model.loss_ppm) {
+            return None;
+        }
+        Some(model.latency + Duration::from_micros(self.rng.below(model.jitter.as_micros() as u64 + 1)))
     }
 
-    /// Takes the next frame to arrive, with the peering it arrives at.
-    pub fn pop_arrival(&mut self) -> Option<(NodeId, Port, PacketBuf)> {
-        let (_, InFlight { to: (node, port), frame, .. }) = self.in_flight.pop_first()?;
-        Some((node, port, frame))
+    fn get(&self, id: LinkId) -> Option<&Link> {
+        self.links.get(id.index as usize).filter(|link| link.generation == id.generation && link.ends.is_some())
+    }
+}
+
+fn pair([(a, _), (b, _)]: [(NodeId, Port); 2], index: u32) -> (NodeId, NodeId, u32) {
+    (a.min(b), a.max(b), index)
+}
+
+fn time_to_send(len: usize, rate: u64) -> Duration {
+    Duration::from_micros((len as u64 * 8).saturating_mul(1_000_000) / rate.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Instant = Instant::from_micros(1_000_000);
+
+    fn net(model: LinkModel) -> (Net, End) {
+        let mut net = Net::new(Rng::new([1; 32]));
+        let link = net.connect([(0, 1), (1, 1)], model);
+        (net, End { link, side: 0 })
+    }
+
+    #[test]
+    fn frames_arrive_in_order_after_the_latency() {
+        let model = LinkModel::default();
+        let (mut net, end) = net(model);
+        let arrivals: Vec<_> = (0..100).map(|_| net.send(end, 100, true, START)).collect();
+        let times: Vec<Instant> =
+            arrivals.iter().map(|fate| if let Fate::Arrives(at) = fate { *at } else { panic!("lost") }).collect();
+        assert!(times.is_sorted());
+        assert!(times[0] >= START + model.latency && times[99] <= START + model.latency + model.jitter);
+    }
+
+    #[test]
+    fn a_rate_spaces_frames_and_fills_the_queue() {
+        let (mut net, end) =
+            net(LinkModel { rate: 8_000_000, queue: 2_000, jitter: Duration::ZERO, ..LinkModel::default() });
+        for n in 1..=3 {
+            assert_eq!(net.has_room(end, START), Ok(()), "1,000 bytes each, and the queue takes 2,000");
+            let sent = START + Duration::from_millis(n);
+            assert_eq!(net.send(end, 1_000, true, START), Fate::Arrives(sent + LinkModel::default().latency));
+        }
+        let again = START + Duration::from_millis(1);
+        assert_eq!(net.has_room(end, START), Err(Some(again)));
+        assert_eq!(net.has_room(end, START), Err(None), "said once");
+        assert_eq!(net.has_room(end, again), Ok(()));
+    }
+
+    #[test]
+    fn lost_traffic_is_gone_and_a_lost_protocol_frame_is_late() {
+        let (mut net, end) = net(LinkModel { loss_ppm: 1_000_000, jitter: Duration::ZERO, ..LinkModel::default() });
+        assert_eq!(net.send(end, 100, true, START), Fate::Lost);
+        assert_eq!(net.send(end, 100, false, START), Fate::Arrives(START + 3 * LinkModel::default().latency));
+    }
+
+    #[test]
+    fn an_index_is_used_again_and_the_old_link_is_not_taken_for_the_new_one() {
+        let (mut net, end) = net(LinkModel::default());
+        assert_eq!(net.between(1, 0), Some(end.link));
+        assert!(net.disconnect(end.link).is_some() && net.disconnect(end.link).is_none());
+        let again = net.connect([(0, 1), (2, 1)], LinkModel::default());
+        assert_eq!((again.index, net.at(end), net.len()), (end.link.index, None, 1));
+        assert_eq!(net.at(End { link: again, side: 1 }), Some((2, 1)));
     }
 }

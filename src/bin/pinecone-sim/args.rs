@@ -1,0 +1,133 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use pinecone::keys::Scheme;
+use pinecone::router::Profile;
+use pinecone::sim::metrics::{Conditions, Experiment};
+use pinecone::time::Duration;
+
+/// Simulate networks of Pinecone nodes: the daemon's own code on a virtual clock.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take one measurement on one graph.
+    Measure(MeasureArgs),
+    /// Take all measurements and write the report on routing quality.
+    Bench(BenchArgs),
+}
+
+/// Which router is simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Mode {
+    /// Exactly the reference's rules and timers.
+    Strict,
+    /// What the daemon does.
+    Improved,
+}
+
+impl Mode {
+    pub(crate) const fn profile(self) -> Profile {
+        match self {
+            Self::Strict => Profile::strict(),
+            Self::Improved => Profile::improved(),
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Improved => "improved",
+        }
+    }
+}
+
+/// What all measurements have in common.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Common {
+    /// Replace signatures by a cheap keyed hash: the same decisions, many times faster.
+    #[arg(long)]
+    pub(crate) fast: bool,
+    /// Pairs of nodes per sample.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) pairs: usize,
+    /// Simulated seconds that a network may take to settle.
+    #[arg(long, default_value_t = 300)]
+    pub(crate) patience: u64,
+    /// Print the results as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Common {
+    pub(crate) fn conditions(&self, mode: Mode, seed: u64) -> Conditions {
+        Conditions {
+            seed,
+            scheme: if self.fast { Scheme::Simulated } else { Scheme::Ed25519 },
+            profile: mode.profile(),
+            pairs: self.pairs,
+            patience: Duration::from_secs(self.patience),
+            ..Conditions::default()
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MeasureArgs {
+    /// What to measure.
+    #[arg(value_parser = experiment)]
+    pub(crate) experiment: Experiment,
+    /// File with a link `a b` on each line; for `mobility` with a line `# step K` before each step's links.
+    pub(crate) graph: PathBuf,
+    /// Which router.
+    #[arg(long, value_enum, default_value_t = Mode::Improved)]
+    pub(crate) mode: Mode,
+    /// First seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How many seeds, from the first one on.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seeds: u64,
+    /// Seconds that each step of a mobility trace lasts.
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) step: f64,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BenchArgs {
+    /// Directory with the graphs: `synthetic/`, `real/` and `mobility/` are looked for in it.
+    #[arg(long)]
+    pub(crate) graphs: PathBuf,
+    /// Seeds per measurement.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) seeds: u64,
+    /// Sets of graphs: small, mid, real, big, huge, mobility. Repeat for several; default: all but huge.
+    #[arg(long, value_enum)]
+    pub(crate) set: Vec<crate::bench::Set>,
+    /// Where to write the report (Markdown), with its pictures in a directory `routing-quality` beside it.
+    #[arg(long)]
+    pub(crate) report: Option<PathBuf>,
+    /// Where to keep each result as it is found; what is there already is not measured again.
+    #[arg(long)]
+    pub(crate) results: Option<PathBuf>,
+    /// Measurements at a time.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) jobs: usize,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+fn experiment(text: &str) -> Result<Experiment, String> {
+    let known =
+        || Experiment::ALL.iter().filter_map(|known| Some(serde_json::to_value(known).ok()?.as_str()?.to_owned()));
+    serde_json::from_value(text.into()).map_err(|_| format!("one of: {}", known().collect::<Vec<_>>().join(", ")))
+}
