@@ -77,7 +77,7 @@ impl Router {
         if self.is_waiting() {
             self.update_tree();
         } else {
-            self.carry_out(tree::decide(&update), from, is_first, now);
+            self.carry_out(self.amended(tree::decide(&update), &update), from, is_first, now);
         }
         if is_first && !key_is_known {
             self.greet(from, now);
@@ -106,6 +106,49 @@ impl Router {
         }
     }
 
+    /// What to do instead of leaving the tree, where a second parent is allowed.
+    fn amended(&self, action: Action, update: &Update) -> Action {
+        if action != Action::BecomeRootAndWait || !self.config.rules.second_parent {
+            return action;
+        }
+        let moved = update.from_parent && !update.has_loop && update.root.is_eq() && update.sequence.is_eq();
+        if moved && self.tree.parent.is_some_and(|parent| self.is_feasible(parent)) {
+            return Action::AcceptUpdate;
+        }
+        Action::ReplaceParent
+    }
+
+    /// Whether following a peer cannot make a loop, whatever it has not heard of yet: it is in our tree, less deep than we ever were under
+    /// this sequence of the root, and what it announced does not come from us. (Nodes below us are deeper than we are; this is Babel's
+    /// feasibility condition, RFC 8966 §2.4.)
+    fn is_feasible(&self, port: Port) -> bool {
+        let heard = self.peers.get(port).and_then(|peer| peer.heard.as_ref());
+        let (root, depth) = self.tree.shallowest;
+        heard.is_some_and(|heard| heard.announcement.root == root && !heard.has_loop && heard.coords.len() < depth)
+    }
+
+    /// The parent is lost: takes the least deep of those peers that are safe to follow, or does without one for a while.
+    pub(super) fn replace_parent(&mut self, now: Instant) {
+        let feasible = self.peers.iter().filter(|(port, _)| self.is_feasible(*port));
+        let by_depth = feasible.filter_map(|(port, peer)| {
+            let heard = peer.heard.as_ref()?;
+            Some((heard.coords.len(), heard.order, port))
+        });
+        match by_depth.min() {
+            Some((_, _, port)) => {
+                self.follow(port);
+                self.snake.schedule_bootstrap(now);
+            }
+            None => self.leave_tree(now),
+        }
+    }
+
+    /// Becomes root and lets that spread before choosing again.
+    fn leave_tree(&mut self, now: Instant) {
+        self.become_root(now);
+        self.timers.set(RouterTimer::Reparent, now + self.config.timings.reparent_wait);
+    }
+
     fn carry_out(&mut self, action: Action, from: Port, is_first: bool, now: Instant) {
         match action {
             Action::Ignore => self.update_tree(),
@@ -118,10 +161,8 @@ impl Router {
                 self.update_tree();
                 self.select_parent(self.tree.root, now);
             }
-            Action::BecomeRootAndWait => {
-                self.become_root(now);
-                self.timers.set(RouterTimer::Reparent, now + self.config.timings.reparent_wait);
-            }
+            Action::BecomeRootAndWait => self.leave_tree(now),
+            Action::ReplaceParent => self.replace_parent(now),
             Action::InformPeer => {
                 self.update_tree();
                 // The first announcement of a peer may have crossed ours, which went out when the peering came up.
@@ -154,6 +195,7 @@ impl Router {
     /// Chooses a parent as if we were root: the present one is lost, or the wait is over.
     pub(super) fn select_parent_anew(&mut self, now: Instant) {
         let ourselves = Root { key: self.own, sequence: self.tree.own_sequence };
+        self.tree.shallowest = (ourselves, 0);
         self.select_parent(ourselves, now);
     }
 
@@ -199,15 +241,22 @@ impl Router {
         if coords != self.tree.coords {
             self.events.coordinates_changed();
         }
-        if (root, &coords) != (self.tree.root, &self.tree.coords) {
+        let same_root =
+            if self.config.rules.one_root { root.key == self.tree.root.key } else { root == self.tree.root };
+        if !same_root || coords != self.tree.coords {
             self.snake.unsettle();
         }
         (self.tree.root, self.tree.coords, self.tree.signature) = (root, coords, None);
+        let depth = self.tree.coords.len();
+        self.tree.shallowest = match self.tree.shallowest {
+            (same, before) if same == root => (root, before.min(depth)),
+            _ => (root, depth),
+        };
         let mut neighbours: Vec<_> = self
             .peers
             .iter()
             .filter_map(|(port, peer)| Some((peer.rank(port)?, port, peer.heard.as_ref()?)))
-            .filter(|(_, _, heard)| heard.announcement.root == root)
+            .filter(|(_, _, heard)| self.is_our_root(&heard.announcement.root))
             .collect();
         neighbours.sort_unstable_by_key(|(rank, ..)| *rank);
         self.tree.neighbours = neighbours.into_iter().map(|(_, port, heard)| (port, heard.coords.clone())).collect();

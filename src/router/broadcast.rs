@@ -35,11 +35,14 @@ struct Seen {
 #[derive(Debug)]
 pub(super) struct Broadcasts {
     seen: FairTable<Seen>,
+    /// When our next one is due.
+    due: Instant,
 }
 
 impl Broadcasts {
-    pub(super) fn new() -> Self {
-        Self { seen: FairTable::new(REMEMBERED) }
+    /// Nothing remembered, and our first broadcast to all peers due at `due`.
+    pub(super) fn new(due: Instant) -> Self {
+        Self { seen: FairTable::new(REMEMBERED), due }
     }
 
     /// Bytes of what is remembered of one node.
@@ -142,9 +145,13 @@ impl Router {
     /// The broadcast timer: tells all peers that we are there, and forgets what is too old to matter.
     pub(super) fn maintain_broadcasts(&mut self, now: Instant) {
         let timings = self.config.timings;
-        self.timers.set(RouterTimer::Broadcast, now + timings.broadcast);
         self.broadcasts.seen.expire(|seen| seen.at.has_passed(timings.broadcast_memory, now));
-        if self.peers.is_empty() {
+        let is_due = self.broadcasts.due <= now;
+        if is_due {
+            self.broadcasts.due = now + timings.broadcast;
+        }
+        self.timers.set(RouterTimer::Broadcast, self.broadcasts.due.min(now + timings.broadcast_memory));
+        if !is_due || self.peers.is_empty() {
             return;
         }
         let payload = self.sign_broadcast(now);

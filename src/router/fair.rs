@@ -65,6 +65,11 @@ impl<V> FairTable<V> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
+    /// The value of `key`, to be changed; its age stays what it is.
+    pub(super) fn get_mut(&mut self, key: &PublicKey) -> Option<&mut V> {
+        self.entries.get_mut(key).map(|entry| &mut entry.value)
+    }
+
     pub(super) fn remove(&mut self, key: &PublicKey) {
         if let Some(entry) = self.entries.remove(key) {
             self.by_age.remove(&(entry.owner, entry.stamp));
@@ -73,7 +78,7 @@ impl<V> FairTable<V> {
     }
 
     /// The entries in a range of keys, lowest first.
-    pub(super) fn range(&self, keys: impl RangeBounds<PublicKey>) -> impl Iterator<Item = (&PublicKey, &V)> {
+    pub(super) fn range(&self, keys: impl RangeBounds<PublicKey>) -> impl DoubleEndedIterator<Item = (&PublicKey, &V)> {
         self.entries.range(keys).map(|(key, entry)| (key, &entry.value))
     }
 

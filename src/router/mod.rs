@@ -85,7 +85,7 @@ impl Router {
         let own = keypair.public();
         let mut timers = Timers::default();
         timers.set(RouterTimer::RootRefresh, now + config.timings.root_refresh);
-        timers.set(RouterTimer::Broadcast, now + config.timings.broadcast);
+        timers.set(RouterTimer::Broadcast, now + config.timings.broadcast.min(config.timings.broadcast_memory));
         Self {
             own,
             clock,
@@ -94,7 +94,7 @@ impl Router {
             tree: Tree::new(own, config.initial_sequence),
             signers: SignerIndex::default(),
             snake: Snake::new(config.max_routes, now),
-            broadcasts: Broadcasts::new(),
+            broadcasts: Broadcasts::new(now + config.timings.broadcast),
             tree_pool: Pool::new(now),
             snake_pool: Pool::new(now),
             timers,
@@ -136,8 +136,10 @@ impl Router {
         if self.peers.is_empty() {
             return self.start_over(now);
         }
-        self.snake.forget_port(port, now);
-        if self.tree.parent == Some(port) {
+        self.reroute(port, now);
+        if self.tree.parent == Some(port) && self.config.rules.second_parent {
+            self.replace_parent(now);
+        } else if self.tree.parent == Some(port) {
             self.select_parent_anew(now);
         } else {
             self.update_tree();

@@ -8,17 +8,26 @@ use super::Timings;
 /// Where a router goes beyond the reference's rules. Each makes decisions of its own nodes alone; what is on the wire stays the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Rules {}
+pub struct Rules {
+    /// A bootstrap that went by is handed on when a nearer successor of its key shows up, and when the peering that it left by is lost.
+    /// Where networks meet, two keys that pass one node are joined at once instead of one interval later for each key between them.
+    pub hand_over: bool,
+    /// A root that raises its sequence is still the same root: bootstraps, coordinates and neighbours stay good.
+    pub one_root: bool,
+    /// A node whose parent moves goes along if that cannot make a loop, and takes a second parent at once that is no deeper than it ever
+    /// was under this root, instead of leaving the tree for a second.
+    pub second_parent: bool,
+}
 
 impl Rules {
     /// None of them: the reference's rules.
     pub const fn strict() -> Self {
-        Self {}
+        Self { hand_over: false, one_root: false, second_parent: false }
     }
 
     /// All of them.
     pub const fn improved() -> Self {
-        Self {}
+        Self { hand_over: true, one_root: true, second_parent: true }
     }
 }
 

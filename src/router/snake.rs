@@ -5,11 +5,17 @@ use super::next_hop::{self, NextHop, SnakeQuery, SnakeView};
 use super::timers::{RouterTimer, Timings};
 use super::{Port, Router};
 use crate::drops::DropReason;
-use crate::keys::PublicKey;
+use crate::keys::{PublicKey, Signature};
 use crate::time::{Duration, Instant};
 use crate::wire::frame::{self, BootstrapFrame};
 use crate::wire::snake::{Bootstrap, Watermark};
 use crate::wire::tree::Root;
+
+/// What the age of a bootstrap is counted in: longer than a frame takes over most links.
+const AGE_UNIT: Duration = Duration::from_millis(40);
+/// Each hop makes a bootstrap one unit older. One that was never kept stops at this age, three of the ten seconds that a route lives, so
+/// that the longest ways stay open; one that was kept for longer is beyond it and goes on ageing.
+const AGED_BY_HOPS: u8 = 75;
 
 /// The routing table: one entry per node whose bootstraps pass here, charged to the peering it came from.
 pub(super) type Routes = FairTable<Route>;
@@ -27,6 +33,25 @@ pub(super) struct Route {
     pub(super) root: Root,
     /// The bootstrap's sequence: Unix time in milliseconds, by the node's clock.
     pub(super) sequence: u64,
+    /// The bootstrap itself, to be handed on.
+    pub(super) kept: Kept,
+}
+
+/// What is needed to send a bootstrap again that went by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    pub(super) signature: Signature,
+    /// The watermark that it came with.
+    pub(super) watermark: Watermark,
+    /// The key towards which it was sent on: its successor, as far as we knew.
+    pub(super) successor: PublicKey,
+}
+
+impl Default for Kept {
+    /// Of a bootstrap whose successor nothing can be nearer than.
+    fn default() -> Self {
+        Self { signature: [0; 64], watermark: Watermark::NONE, successor: PublicKey::ZERO }
+    }
 }
 
 impl Route {
@@ -41,6 +66,8 @@ pub(super) struct Snake {
     pub(super) routes: Routes,
     /// The next lower node that we know of, and the route to it. Its bootstraps end here.
     pub(super) descending: Option<(PublicKey, Route)>,
+    /// The next higher node that we knew of when we bootstrapped last.
+    successor: Option<PublicKey>,
     /// When our next bootstrap is due; it goes out with the first tick from then on.
     pub(super) bootstrap_due: Instant,
     /// The pause after our next bootstrap.
@@ -54,6 +81,7 @@ impl Snake {
         Self {
             routes: Routes::new(max_routes),
             descending: None,
+            successor: None,
             bootstrap_due: now,
             pause: Duration::ZERO,
             unsettled: true,
@@ -71,9 +99,19 @@ impl Snake {
         self.unsettled = true;
     }
 
-    /// Forgets the routes through a peering that ended.
-    pub(super) fn forget_port(&mut self, port: Port, now: Instant) {
+    /// Forgets the routes that came from or went to a peering that ended (§4.6).
+    fn forget_port(&mut self, port: Port, now: Instant) {
         self.routes.retain(|route| route.via != port && route.next != Some(port));
+        self.forget_descending_via(port, now);
+    }
+
+    /// Forgets the routes through a peering that ended. Those that merely went on there still lead to their keys.
+    fn forget_routes_via(&mut self, port: Port, now: Instant) {
+        self.routes.retain(|route| route.via != port);
+        self.forget_descending_via(port, now);
+    }
+
+    fn forget_descending_via(&mut self, port: Port, now: Instant) {
         if self.descending.is_some_and(|(_, route)| route.via == port) {
             self.descending = None;
             self.schedule_bootstrap(now);
@@ -91,6 +129,12 @@ impl Snake {
         }
         false
     }
+}
+
+/// An age as the hop limit of a bootstrap that was kept carries it, rounded up.
+fn to_age(age: Duration) -> u8 {
+    let units = u8::try_from(age.as_micros().div_ceil(AGE_UNIT.as_micros())).unwrap_or(u8::MAX);
+    if units == AGED_BY_HOPS { AGED_BY_HOPS + 1 } else { units }
 }
 
 impl Router {
@@ -120,8 +164,10 @@ impl Router {
             Some(NextHop::Port(port)) => Some(port),
             Some(NextHop::Local) | None => None,
         };
-        let live_until = now + self.config.timings.route_lifetime;
-        let route = Route { via: from, next, live_until, root: bootstrap.root, sequence: bootstrap.sequence };
+        let live_until = now + self.config.timings.route_lifetime.saturating_sub(self.age_of(frame));
+        let Bootstrap { root, sequence, signature } = bootstrap;
+        let kept = Kept { signature, watermark: frame.watermark, successor: watermark.key };
+        let route = Route { via: from, next, live_until, root, sequence, kept };
         // The watermark is not asked before the route is stored: a bootstrap that loops ends here, but it was here.
         if self.snake.routes.insert(key, from, route).is_some() {
             self.drops.count(DropReason::TableFull);
@@ -134,7 +180,86 @@ impl Router {
             None => {}
             Some(port) if port == from => self.drops.count(DropReason::BackToSender),
             Some(_) if watermark.is_worse_than(&frame.watermark) => self.drops.count(DropReason::WorseWatermark),
-            Some(port) => self.send_bootstrap(port, &BootstrapFrame { watermark, ..*frame }),
+            Some(port) => {
+                let hop_limit = self.aged(frame.hop_limit);
+                self.send_bootstrap(port, &BootstrapFrame { watermark, hop_limit, ..*frame });
+            }
+        }
+        if self.config.rules.hand_over {
+            self.introduce(&key, now);
+        }
+    }
+
+    /// Whoever is next below `key`, as far as we know, and took a higher one for its successor, learns of it: its last bootstrap is
+    /// handed on to `key`, or if we are that node, we bootstrap.
+    fn introduce(&mut self, key: &PublicKey, now: Instant) {
+        let below = self.snake.routes.range(..*key).next_back().map(|(below, route)| (*below, *route));
+        if self.own < *key && below.is_none_or(|(below, _)| below < self.own) {
+            if self.snake.successor.is_none_or(|successor| *key < successor) {
+                self.snake.schedule_bootstrap(now);
+            }
+        } else if let Some((below, route)) = below
+            && *key < route.kept.successor
+        {
+            self.hand_over(&below, &route, now);
+        }
+    }
+
+    /// Sends a bootstrap that went by where it would go now.
+    fn hand_over(&mut self, key: &PublicKey, route: &Route, now: Instant) {
+        if !route.is_live(now) || !self.is_our_root(&route.root) {
+            return;
+        }
+        let Kept { signature, watermark: given, .. } = route.kept;
+        let query = SnakeQuery { destination: *key, bootstrap: true, watermark: given };
+        let (next, watermark) = next_hop::by_key(&self.snake_view(now), &query);
+        let Some(NextHop::Port(port)) = next else { return };
+        if port == route.via || watermark.is_worse_than(&given) {
+            return;
+        }
+        if let Some(route) = self.snake.routes.get_mut(key) {
+            (route.next, route.kept.successor) = (Some(port), watermark.key);
+        }
+        let payload = Bootstrap { sequence: route.sequence, root: route.root, signature }.encode();
+        let left = route.live_until.saturating_since(now);
+        let hop_limit = self.aged(to_age(self.config.timings.route_lifetime.saturating_sub(left)));
+        let (destination, payload) = (*key, &payload[..]);
+        self.send_bootstrap(port, &BootstrapFrame { version: 0, extra: 0, hop_limit, destination, watermark, payload });
+    }
+
+    /// How old a bootstrap is, by the time that nodes on its way kept it and by its hops. A route has to be forgotten from its far end: one
+    /// that outlives those between it and its key leads to a node that knows nothing of it. Bootstraps have no use for the hop limit
+    /// themselves, and the reference sends it on as it is.
+    fn age_of(&self, frame: &BootstrapFrame<'_>) -> Duration {
+        if self.config.rules.hand_over { u32::from(frame.hop_limit) * AGE_UNIT } else { Duration::ZERO }
+    }
+
+    /// The hop limit to send a bootstrap on with.
+    fn aged(&self, hop_limit: u8) -> u8 {
+        match hop_limit {
+            AGED_BY_HOPS | u8::MAX => hop_limit,
+            _ if self.config.rules.hand_over => hop_limit + 1,
+            _ => hop_limit,
+        }
+    }
+
+    /// Whether something that belongs to `root` belongs to the tree that we are in.
+    pub(super) fn is_our_root(&self, root: &Root) -> bool {
+        root.key == self.tree.root.key && (self.config.rules.one_root || root.sequence == self.tree.root.sequence)
+    }
+
+    /// A peering ended: the bootstraps that left by it are sent another way, and routes through it are forgotten.
+    pub(super) fn reroute(&mut self, lost: Port, now: Instant) {
+        if !self.config.rules.hand_over {
+            return self.snake.forget_port(lost, now);
+        }
+        self.snake.forget_routes_via(lost, now);
+        let left_by = self.snake.routes.iter().filter(|(_, route)| route.next == Some(lost));
+        for (key, route) in left_by.map(|(key, route)| (*key, *route)).collect::<Vec<_>>() {
+            if let Some(route) = self.snake.routes.get_mut(&key) {
+                route.next = None;
+            }
+            self.hand_over(&key, &route, now);
         }
     }
 
@@ -151,11 +276,13 @@ impl Router {
             return Err(DropReason::OwnReturned);
         }
         let bootstrap = Bootstrap::parse(frame.payload).map_err(|_| DropReason::MalformedFrame)?;
-        if bootstrap.root != self.tree.root {
+        if !self.is_our_root(&bootstrap.root) {
             return Err(DropReason::OtherRoot);
         }
         let known = self.snake.routes.get(&key);
-        if known.is_some_and(|route| route.root == bootstrap.root && route.sequence >= bootstrap.sequence) {
+        let one_root = self.config.rules.one_root;
+        let is_same = |root: &Root| root.key == bootstrap.root.key && (one_root || *root == bootstrap.root);
+        if known.is_some_and(|route| is_same(&route.root) && route.sequence >= bootstrap.sequence) {
             return Err(DropReason::Stale);
         }
         let peer = self.peers.get_mut(from).ok_or(DropReason::PeeringClosed)?;
@@ -175,8 +302,7 @@ impl Router {
 
     /// The snake's tick (§6.4).
     pub(super) fn maintain_snake(&mut self, now: Instant) {
-        let root = self.tree.root;
-        if self.snake.descending.is_some_and(|(_, route)| !route.is_live(now) || route.root != root) {
+        if self.snake.descending.is_some_and(|(_, route)| !route.is_live(now) || !self.is_our_root(&route.root)) {
             self.snake.descending = None;
             self.snake.schedule_bootstrap(now);
         }
@@ -198,6 +324,7 @@ impl Router {
     fn bootstrap(&mut self, now: Instant) {
         let query = SnakeQuery { destination: self.own, bootstrap: true, watermark: Watermark::NONE };
         let (Some(NextHop::Port(port)), watermark) = next_hop::by_key(&self.snake_view(now), &query) else { return };
+        self.snake.successor = Some(watermark.key);
         let payload = Bootstrap::sign(self.next_sequence(now), self.tree.root, &self.keypair).encode();
         let (destination, payload) = (self.own, &payload[..]);
         self.send_bootstrap(

@@ -64,11 +64,21 @@ impl Timings {
         }
     }
 
-    /// The reference's, with quick bootstraps while the neighbourhood changes. The snake closes up by one key per bootstrap where
-    /// networks meet, so its settling time is a number of bootstraps: 50 nodes take about 25 s at the reference's pace and a
-    /// quarter of that at this one. In the steady state both send the same; the reference takes bootstraps whenever they come.
+    /// The reference's, quicker while something changes and quieter while nothing does.
+    ///
+    /// - Bootstraps come quickly after a change: where networks meet, the snake settles by a number of them. In the steady state both
+    ///   send the same; the reference takes bootstraps whenever they come.
+    /// - A node that lost its parent waits for a quarter of a second: bad news need a few milliseconds for each node on their way.
+    /// - A wakeup broadcast reaches hundreds of nodes, and each of them checks it: once a minute from every node is the greater part of
+    ///   what a settled network sends. Who comes up is still announced at once, to each new peer.
     pub const fn eager() -> Self {
-        Self { maintenance: Duration::from_millis(250), settling: Duration::from_millis(250), ..Self::reference() }
+        Self {
+            maintenance: Duration::from_millis(250),
+            settling: Duration::from_millis(250),
+            reparent_wait: Duration::from_millis(250),
+            broadcast: Duration::from_secs(600),
+            ..Self::reference()
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) enum Action {
     BecomeRootAndWait,
     /// The sender follows a weaker root: tell it of ours.
     InformPeer,
+    /// Our parent is none any more: take another one that is certainly not below us, or do without for a while. Not the reference's.
+    ReplaceParent,
 }
 
 /// The table of §4.3.
@@ -99,6 +101,8 @@ pub(super) struct Tree {
     /// The root that we follow: made from the parent's announcement, as are the next three.
     pub(super) root: Root,
     pub(super) coords: Coords,
+    /// The least depth that we had under a root's sequence.
+    pub(super) shallowest: (Root, usize),
     /// Peers that follow the same root and sequence, those to be preferred first, with their coordinates.
     pub(super) neighbours: Vec<(Port, Coords)>,
     /// What we sign announcements with, made when the first one is sent. It is the same for all peers.
@@ -114,6 +118,7 @@ impl Tree {
             accepted: 0,
             root: Root { key: own, sequence: own_sequence },
             coords: Coords::default(),
+            shallowest: (Root { key: own, sequence: own_sequence }, 0),
             neighbours: Vec::new(),
             signature: None,
         }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::router::next_hop::{NextHop, Rank, SignerIndex, SnakeQuery, SnakeView, by_key};
-use crate::router::snake::{Route, Routes};
+use crate::router::snake::{Kept, Route, Routes};
 
 /// Keys are single numbers here: few, so that they meet often.
 fn key(n: u8) -> PublicKey {
@@ -111,7 +111,11 @@ fn by_index(case: &Case) -> (Option<NextHop>, Watermark) {
     for route in &case.routes {
         let live_until = if route.is_live { at(1) } else { START };
         let (via, sequence) = (route.via as Port + 1, route.sequence);
-        routes.insert(key(route.key), via, Route { via, next: None, live_until, root, sequence });
+        routes.insert(
+            key(route.key),
+            via,
+            Route { via, next: None, live_until, root, sequence, kept: Kept::default() },
+        );
     }
     let parent = case.parent.map(rank);
     let view = SnakeView { own: key(case.own), root: root.key, parent, signers: &signers, routes: &routes, now: START };

@@ -3,7 +3,7 @@
 use super::golden::{Value, Vectors, coords, number, truth};
 use super::{NOW, index, list, parse, port_of, router_in};
 use crate::buf::PacketBuf;
-use crate::router::snake::Route;
+use crate::router::snake::{Kept, Route};
 use crate::router::{Router, RouterConfig, Verdict};
 use crate::time::Duration;
 use crate::wire::coords::Coords;
@@ -17,7 +17,8 @@ fn router_for(vectors: &Vectors, case: &Value) -> Router {
     for entry in list(&case["state"]["routes"]) {
         let via = port_of(index(&entry["via"]).unwrap());
         let (root, sequence) = (router.root(), number(&entry["seq"]));
-        let route = Route { via, next: None, live_until: NOW + Duration::from_secs(10), root, sequence };
+        let route =
+            Route { via, next: None, live_until: NOW + Duration::from_secs(10), root, sequence, kept: Kept::default() };
         router.snake.routes.insert(vectors.key(&entry["key"]), via, route);
     }
     router

@@ -5,7 +5,7 @@ use super::{NOW, drain, index, kind, list, parse, port_of, router_in};
 use crate::drops::DropReason;
 use crate::keys::PublicKey;
 use crate::router::next_hop::{self, NextHop, Rank, SignerIndex, SnakeQuery, SnakeView};
-use crate::router::snake::{Route, Routes};
+use crate::router::snake::{Kept, Route, Routes};
 use crate::router::{Port, Router, RouterConfig};
 use crate::time::{Duration, Instant};
 use crate::wire::frame::{BootstrapFrame, Frame};
@@ -15,7 +15,7 @@ use crate::wire::tree::Root;
 /// A route that is alive at `NOW`, or expired just then.
 fn route(via: Port, root: Root, sequence: u64, is_expired: bool) -> Route {
     let live_until = if is_expired { NOW } else { NOW + Duration::from_secs(10) };
-    Route { via, next: None, live_until, root, sequence }
+    Route { via, next: None, live_until, root, sequence, kept: Kept::default() }
 }
 
 /// The next hop of a case of `snek_nexthop`. Peerings that are not up do not exist for us.
