@@ -10,6 +10,7 @@ use crate::buf::PacketBuf;
 use crate::keys::{Keypair, PublicKey, Scheme, Seed};
 use crate::link::{Link, LinkConfig, LinkError, LinkEvent};
 use crate::rng::Rng;
+use crate::router::MAX_PORT;
 use crate::time::Instant;
 use crate::wire::coords::CoordsRef;
 use crate::wire::frame::{self, Frame, Header, TrafficFrame, TrafficHeader};
@@ -122,7 +123,7 @@ pub fn announcement(data: &[u8]) {
     assert!(announcement.verify_from(hops, Scheme::Ed25519));
     // Checks one signature; any answer will do.
     let _ = announcement.verify_from(hops - 1, Scheme::Ed25519);
-    let extended = announcement.extend(253, &OWN, Some([0; 64]));
+    let extended = announcement.extend(u64::from(MAX_PORT), &OWN, Some([0; 64]));
     assert!(frame::announcement(&extended.encode()).is_ok());
 }
 

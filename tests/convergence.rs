@@ -178,7 +178,7 @@ impl Network {
         while let Some(first) = rest.pop_first() {
             let (mut component, mut reached) = (BTreeSet::from([first]), vec![first]);
             while let Some(node) = reached.pop() {
-                for ((_, _), (next, _)) in self.links.range((node, 0)..=(node, u8::MAX)) {
+                for ((_, _), (next, _)) in self.links.range((node, 0)..=(node, Port::MAX)) {
                     if component.insert(*next) {
                         rest.remove(next);
                         reached.push(*next);

@@ -40,7 +40,7 @@ const QUICK_INTERVAL: Duration = Duration::from_secs(2);
 const SLOW_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a change on a link keeps its beacons quick.
 const QUICK_TIME: Duration = Duration::from_secs(60);
-/// Neighbours remembered, over all links: as many as there are ports.
+/// Neighbours remembered, over all links: far fewer than ports, because anybody on a link can make some up.
 const MAX_NEIGHBOURS: usize = 253;
 /// Keys believed per address: containers may share one, and a liar gets no further.
 const MAX_KEYS_PER_ADDRESS: usize = 8;

@@ -40,15 +40,15 @@ pub fn fuzz_node(data: &[u8]) {
         let Ok(step) = script.u8("step") else { break };
         match step % 6 {
             0 => drop(node.add_peer(peer(PEERS[usize::from(byte(&mut script) % 4)]), now)),
-            1 => node.remove_peer(byte(&mut script) % 5, now),
+            1 => node.remove_peer(port(&mut script), now),
             2 => {
-                let port = byte(&mut script) % 5;
+                let port = port(&mut script);
                 receive(&mut node, port, PacketBuf::from(bytes(&mut script)), now);
             }
             3 => node.handle_tun_packet(PacketBuf::from(bytes(&mut script)), now),
             4 => now = pass(&mut node, now, Duration::from_millis(50) * u32::from(byte(&mut script))),
             _ => {
-                let port = byte(&mut script) % 5;
+                let port = port(&mut script);
                 if let Some(frame) = traffic(bytes(&mut script)) {
                     receive(&mut node, port, frame, now);
                 }
@@ -63,6 +63,11 @@ pub fn fuzz_node(data: &[u8]) {
 
 fn byte(script: &mut Reader<'_>) -> u8 {
     script.u8("argument").unwrap_or_default()
+}
+
+/// A port that may have a peering.
+fn port(script: &mut Reader<'_>) -> Port {
+    Port::from(byte(script) % 5)
 }
 
 fn bytes<'a>(script: &mut Reader<'a>) -> &'a [u8] {

@@ -239,7 +239,7 @@ impl Node {
     /// Takes in a peering that came up and gives it the lowest free port.
     ///
     /// # Errors
-    /// If all 253 ports are in use.
+    /// If all [`MAX_PORT`](crate::router::MAX_PORT) ports are in use.
     pub fn add_peer(&mut self, peer: PeerInfo, now: Instant) -> Result<Port, PortsExhausted> {
         let port = self.router.add_peer(peer.key, peer.kind, now)?;
         self.peerings.insert(port, Peering::new(peer, now));

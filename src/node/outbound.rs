@@ -7,7 +7,7 @@ use crate::buf::PacketBuf;
 use crate::drops::DropReason;
 use crate::ip::{Ipv6View, MIN_MTU, icmp};
 use crate::keys::PublicKey;
-use crate::node::outbox::Flow;
+use crate::node::outbox::{Flow, Outbox};
 use crate::node::resolver::{self, Question};
 use crate::node::{Node, Port};
 use crate::router::Verdict;
@@ -149,8 +149,9 @@ impl Node {
     }
 
     pub(super) fn queue_traffic(&mut self, port: Port, frame: PacketBuf, flow: Flow, now: Instant) {
+        let limit = Outbox::limit(self.peerings.len());
         let Some(peering) = self.peerings.get_mut(&port) else { return self.drops.count(DropReason::NoNextHop) };
-        let dropped = peering.outbox.push(frame, flow, now) as u64;
+        let dropped = peering.outbox.push(frame, flow, limit, now) as u64;
         peering.queue_drops += dropped;
         self.drops.add(DropReason::QueueFull, dropped);
         self.wake(port);

@@ -4,7 +4,7 @@
 //! Fair queueing with CoDel per flow (RFC 8290, RFC 8289). Each flow has its own queue; queues take turns by deficit round robin, and
 //! a flow that has just begun to send (a ping, a handshake, a TCP acknowledgement) goes before those that keep a queue. A queue whose
 //! frames have waited longer than `TARGET` for a whole `INTERVAL` loses frames at its head until the delay is gone, which is what
-//! makes TCP slow down before the queue is long. Memory is bounded: beyond `BYTE_LIMIT` the fattest flow loses its oldest frame, so a
+//! makes TCP slow down before the queue is long. Memory is bounded: beyond [`Outbox::limit`] the fattest flow loses its oldest frame, so a
 //! flood harms itself.
 //!
 //! A relay sees flows as (source key, destination key); our own packets come with the flow of the packet inside, so that a download
@@ -23,8 +23,10 @@ pub type Flow = u64;
 const TARGET: Duration = Duration::from_millis(5);
 /// How long the delay may stay above the target before frames are dropped: a typical round-trip time.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// Memory of all waiting traffic frames: 120 frames of the largest size, or 4,000 ordinary ones.
+/// Memory of all traffic frames that wait for a peering: 120 frames of the largest size, or 4,000 ordinary ones.
 const BYTE_LIMIT: usize = 8 << 20;
+/// The same for all peerings of a node together. From 256 on each has less: of 4,095, 250 ordinary frames.
+const NODE_BYTE_LIMIT: usize = 2 << 30;
 /// Different flows told apart per peering; more share queues.
 const BUCKETS: u64 = 256;
 /// Bytes a flow may send per turn: one largest frame, so that any frame goes in one turn.
@@ -49,8 +51,13 @@ struct FlowQueue {
 }
 
 impl Outbox {
-    /// Queues a traffic frame of `flow`; returns how many frames had to go to keep within the limit.
-    pub fn push(&mut self, frame: PacketBuf, flow: Flow, now: Instant) -> usize {
+    /// What may wait at each of so many peerings, in bytes of memory.
+    pub fn limit(peerings: usize) -> usize {
+        BYTE_LIMIT.min(NODE_BYTE_LIMIT / peerings.max(1))
+    }
+
+    /// Queues a traffic frame of `flow`; returns how many frames had to go to keep within `limit` bytes.
+    pub fn push(&mut self, frame: PacketBuf, flow: Flow, limit: usize, now: Instant) -> usize {
         let bucket = flow % BUCKETS;
         let fresh = &mut self.fresh;
         let queue = self.flows.entry(bucket).or_insert_with(|| {
@@ -60,7 +67,7 @@ impl Outbox {
         self.bytes += frame.footprint();
         queue.frames.push(frame, usize::MAX, now);
         let mut dropped = 0;
-        while self.bytes > BYTE_LIMIT && self.drop_from_fattest() {
+        while self.bytes > limit && self.drop_from_fattest() {
             dropped += 1;
         }
         dropped
@@ -218,13 +225,13 @@ mod tests {
     fn a_ping_overtakes_a_download() {
         let mut outbox = Outbox::default();
         for _ in 0..50 {
-            outbox.push(frame(60_000, 1), 1, Instant::ZERO);
+            outbox.push(frame(60_000, 1), 1, BYTE_LIMIT, Instant::ZERO);
         }
         // The download is established in its turn before the ping comes.
         for _ in 0..3 {
             outbox.pop(Instant::ZERO);
         }
-        outbox.push(frame(100, 2), 2, Instant::ZERO);
+        outbox.push(frame(100, 2), 2, BYTE_LIMIT, Instant::ZERO);
         assert_eq!(outbox.pop(Instant::ZERO).0.map(|frame| frame[0]), Some(2));
     }
 
@@ -232,10 +239,10 @@ mod tests {
     fn two_bulk_flows_share_by_bytes() {
         let mut outbox = Outbox::default();
         for _ in 0..40 {
-            outbox.push(frame(60_000, 1), 1, Instant::ZERO);
+            outbox.push(frame(60_000, 1), 1, BYTE_LIMIT, Instant::ZERO);
         }
         for _ in 0..1600 {
-            outbox.push(frame(1_500, 2), 2, Instant::ZERO);
+            outbox.push(frame(1_500, 2), 2, BYTE_LIMIT, Instant::ZERO);
         }
         let mut bytes = [0usize; 3];
         for _ in 0..400 {
@@ -249,11 +256,19 @@ mod tests {
     #[test]
     fn a_flood_displaces_its_own_frames_only() {
         let mut outbox = Outbox::default();
-        outbox.push(frame(100, 2), 2, Instant::ZERO);
-        let dropped: usize = (0..300).map(|_| outbox.push(frame(60_000, 1), 1, Instant::ZERO)).sum();
+        outbox.push(frame(100, 2), 2, BYTE_LIMIT, Instant::ZERO);
+        let dropped: usize = (0..300).map(|_| outbox.push(frame(60_000, 1), 1, BYTE_LIMIT, Instant::ZERO)).sum();
         assert!(dropped > 100 && outbox.bytes() <= BYTE_LIMIT);
         let marks: Vec<u8> = std::iter::from_fn(|| outbox.pop(Instant::ZERO).0.map(|frame| frame[0])).collect();
         assert_eq!(marks.iter().filter(|mark| **mark == 2).count(), 1);
+    }
+
+    #[test]
+    fn the_queues_of_thousands_of_peerings_are_bounded_together_and_hold_a_few_large_frames_each() {
+        for peerings in [0, 1, 253, usize::from(crate::router::MAX_PORT)] {
+            let limit = Outbox::limit(peerings);
+            assert!(limit <= BYTE_LIMIT && limit * peerings <= NODE_BYTE_LIMIT && limit > 4 * 65_535);
+        }
     }
 
     #[test]
@@ -262,7 +277,7 @@ mod tests {
         let mut outbox = Outbox::default();
         let (mut dropped, mut sent) = (0, 0);
         for ms in 0..4_000 {
-            outbox.push(frame(1_000, 1), 1, at_ms(ms));
+            outbox.push(frame(1_000, 1), 1, BYTE_LIMIT, at_ms(ms));
             if ms % 2 == 0 {
                 let (frame, late) = outbox.pop(at_ms(ms));
                 sent += usize::from(frame.is_some());
@@ -273,7 +288,7 @@ mod tests {
 
         let mut outbox = Outbox::default();
         for _ in 0..30 {
-            outbox.push(frame(1_000, 1), 1, Instant::ZERO);
+            outbox.push(frame(1_000, 1), 1, BYTE_LIMIT, Instant::ZERO);
         }
         let burst: usize = (0..30).map(|ms| outbox.pop(at_ms(ms)).1).sum();
         assert_eq!(burst, 0);
@@ -286,7 +301,7 @@ mod tests {
             let (mut pushed, mut popped, mut dropped) = (0, 0, 0);
             for (n, (flow, len, pop)) in ops.into_iter().enumerate() {
                 let now = at_ms(n as u64);
-                dropped += outbox.push(frame(len, 0), flow, now);
+                dropped += outbox.push(frame(len, 0), flow, BYTE_LIMIT, now);
                 pushed += 1;
                 if pop {
                     let (frame, late) = outbox.pop(now);

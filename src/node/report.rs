@@ -34,7 +34,7 @@ impl Node {
     /// All peerings, in the order of their ports.
     pub fn peers(&self, now: Instant) -> Vec<PeerStatus> {
         let parent = self.router.parent();
-        let peer = |(port, peering): (&u8, &super::Peering)| PeerStatus {
+        let peer = |(port, peering): (&super::Port, &super::Peering)| PeerStatus {
             port: *port,
             key: peering.info.key,
             address: Address::of(&peering.info.key).to_string(),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::PublicKey;
+use crate::router::Port;
 pub use crate::router::status::{SnakeRoute, SnakeStatus, TreeStatus};
 pub use crate::session::status::SessionStatus;
 
@@ -49,7 +50,7 @@ pub struct Status {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PeerStatus {
     /// The port it has at our node.
-    pub port: u8,
+    pub port: Port,
     /// The peer's key.
     pub key: PublicKey,
     /// Its overlay address.

@@ -48,8 +48,9 @@ impl Router {
     fn check_announcement(&mut self, from: Port, now: Instant) -> Result<(), PeerMisbehaved> {
         let Some(announcement) = self.peers.get_mut(from).and_then(|peer| peer.unchecked.take()) else { return Ok(()) };
         let verified = self.peers.verified_hops(&announcement);
+        let peerings = self.peers.len();
         let Some(peer) = self.peers.get_mut(from) else { return Ok(()) };
-        if !peer.tree_checks.take(announcement.hops.len() - verified, &mut self.tree_pool, now) {
+        if !peer.tree_checks.take(announcement.hops.len() - verified, &mut self.tree_pool, peerings, now) {
             peer.unchecked = Some(announcement);
             return Ok(());
         }

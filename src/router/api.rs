@@ -7,8 +7,15 @@ use crate::wire::DecodeError;
 use crate::wire::coords::Coords;
 use crate::wire::tree::{AnnouncementError, Root};
 
-/// The number of a peering at our node: 1 to 253; 0 is the node itself.
-pub type Port = u8;
+/// The number of a peering at our node: 1 to [`MAX_PORT`]; 0 is the node itself.
+pub type Port = u16;
+
+/// The highest port number, and so the most peerings of a node.
+///
+/// The reference's nodes stop at 253, but that is their own affair: on the wire ports are variable-length integers, and
+/// the reference reads them as 64 bits, so nobody minds how high those of other nodes are. Up to 16,383 they take two
+/// bytes, as from 128 on; this is far below that, and twice what the busiest hubs of real meshes have.
+pub const MAX_PORT: Port = 4_095;
 
 /// What carries a peering; faster kinds win ties. Order and numbers are the reference's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -111,8 +111,9 @@ impl Router {
         if self.broadcasts.seen.get(&source).is_some_and(is_stale) {
             return Ok(Err(DropReason::Stale));
         }
+        let peerings = self.peers.len();
         let Some(peer) = self.peers.get_mut(from) else { return Ok(Err(DropReason::PeeringClosed)) };
-        if !peer.snake_checks.take(1, &mut self.snake_pool, now) {
+        if !peer.snake_checks.take(1, &mut self.snake_pool, peerings, now) {
             return Ok(Err(DropReason::CheckBudget));
         }
         self.checks.broadcasts += 1;

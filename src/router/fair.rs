@@ -4,7 +4,8 @@
 //! its own entries and nobody else's, and one that stays below an equal share never loses any. Walking is in the order
 //! of keys.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeBounds;
 
 use super::Port;
@@ -16,8 +17,7 @@ pub(super) struct FairTable<V> {
     entries: BTreeMap<PublicKey, Entry<V>>,
     /// The entries of each peering, oldest first. A refreshed entry becomes the youngest.
     by_age: BTreeMap<(Port, u64), PublicKey>,
-    /// Entries by port.
-    counts: [u32; 256],
+    shares: Shares,
     next_stamp: u64,
     capacity: usize,
 }
@@ -27,6 +27,48 @@ struct Entry<V> {
     value: V,
     owner: Port,
     stamp: u64,
+}
+
+/// How many entries each peering has. Peerings without any are not in it, so that nothing here costs more where there
+/// could be thousands of them.
+#[derive(Debug, Default)]
+struct Shares {
+    counts: BTreeMap<Port, u32>,
+    /// The same by size: in a full table every newcomer asks who has the most.
+    by_size: BTreeSet<(u32, Reverse<Port>)>,
+}
+
+impl Shares {
+    fn add(&mut self, owner: Port) {
+        let count = self.counts.entry(owner).or_insert(0);
+        self.by_size.remove(&(*count, Reverse(owner)));
+        *count += 1;
+        self.by_size.insert((*count, Reverse(owner)));
+    }
+
+    fn subtract(&mut self, owner: Port) {
+        let Some(count) = self.counts.get_mut(&owner) else { return };
+        self.by_size.remove(&(*count, Reverse(owner)));
+        *count -= 1;
+        if *count == 0 {
+            self.counts.remove(&owner);
+        } else {
+            self.by_size.insert((*count, Reverse(owner)));
+        }
+    }
+
+    /// The peering with the most entries; `newest` if it is among them, otherwise the lowest port of several.
+    fn largest(&self, newest: Port) -> Port {
+        match self.by_size.last() {
+            Some((most, Reverse(port))) if self.counts.get(&newest) != Some(most) => *port,
+            _ => newest,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.counts.clear();
+        self.by_size.clear();
+    }
 }
 
 impl<V> FairTable<V> {
@@ -39,7 +81,7 @@ impl<V> FairTable<V> {
         Self {
             entries: BTreeMap::new(),
             by_age: BTreeMap::new(),
-            counts: [0; 256],
+            shares: Shares::default(),
             next_stamp: 0,
             capacity: capacity.max(1),
         }
@@ -47,16 +89,19 @@ impl<V> FairTable<V> {
 
     /// Inserts or replaces; the entry is the youngest of `owner`. Returns the key that had to go if the table was full.
     pub(super) fn insert(&mut self, key: PublicKey, owner: Port, value: V) -> Option<PublicKey> {
-        self.remove(&key);
         let stamp = self.next_stamp;
         self.next_stamp += 1;
-        self.entries.insert(key, Entry { value, owner, stamp });
+        let before = self.entries.insert(key, Entry { value, owner, stamp });
         self.by_age.insert((owner, stamp), key);
-        self.counts[usize::from(owner)] += 1;
+        self.shares.add(owner);
+        if let Some(before) = before {
+            self.by_age.remove(&(before.owner, before.stamp));
+            self.shares.subtract(before.owner);
+        }
         if self.entries.len() <= self.capacity {
             return None;
         }
-        let displaced = self.oldest_of(self.largest_owner(owner))?;
+        let (_, displaced) = self.oldest_from(self.shares.largest(owner))?;
         self.remove(&displaced);
         Some(displaced)
     }
@@ -73,7 +118,7 @@ impl<V> FairTable<V> {
     pub(super) fn remove(&mut self, key: &PublicKey) {
         if let Some(entry) = self.entries.remove(key) {
             self.by_age.remove(&(entry.owner, entry.stamp));
-            self.counts[usize::from(entry.owner)] -= 1;
+            self.shares.subtract(entry.owner);
         }
     }
 
@@ -88,26 +133,27 @@ impl<V> FairTable<V> {
     }
 
     /// Removes entries that `expired` says so of, oldest first. Entries expire in the order of their age, so this
-    /// touches nothing but what it removes.
+    /// touches nothing but what it removes and one more entry of each peering that has any.
     pub(super) fn expire(&mut self, expired: impl Fn(&V) -> bool) {
-        for owner in 0..=u8::MAX {
-            while let Some(key) = self.oldest_of(owner) {
-                if !self.get(&key).is_some_and(&expired) {
-                    break;
-                }
+        let mut from = Some(0);
+        while let Some((owner, key)) = from.and_then(|port| self.oldest_from(port)) {
+            if self.get(&key).is_some_and(&expired) {
                 self.remove(&key);
+                from = Some(owner);
+            } else {
+                from = owner.checked_add(1);
             }
         }
     }
 
     /// Removes entries that `keep` does not want, looking at all of them.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&V) -> bool) {
-        let (by_age, counts) = (&mut self.by_age, &mut self.counts);
+        let (by_age, shares) = (&mut self.by_age, &mut self.shares);
         self.entries.retain(|_, entry| {
             let kept = keep(&entry.value);
             if !kept {
                 by_age.remove(&(entry.owner, entry.stamp));
-                counts[usize::from(entry.owner)] -= 1;
+                shares.subtract(entry.owner);
             }
             kept
         });
@@ -120,21 +166,12 @@ impl<V> FairTable<V> {
     pub(super) fn clear(&mut self) {
         self.entries.clear();
         self.by_age.clear();
-        self.counts = [0; 256];
+        self.shares.clear();
     }
 
-    fn oldest_of(&self, owner: Port) -> Option<PublicKey> {
-        if self.counts[usize::from(owner)] == 0 {
-            return None;
-        }
-        self.by_age.range((owner, 0)..).next().map(|(_, key)| *key)
-    }
-
-    /// The peering with the most entries; `newest` if it is among them.
-    fn largest_owner(&self, newest: Port) -> Port {
-        (0..=u8::MAX).fold(newest, |largest, port| {
-            if self.counts[usize::from(port)] > self.counts[usize::from(largest)] { port } else { largest }
-        })
+    /// The oldest entry of the peering `port`, or of the next higher one that has any.
+    fn oldest_from(&self, port: Port) -> Option<(Port, PublicKey)> {
+        self.by_age.range((port, 0)..).next().map(|((owner, _), key)| (*owner, *key))
     }
 
     /// Panics unless all indexes describe the same entries.
@@ -142,13 +179,13 @@ impl<V> FairTable<V> {
     pub(super) fn assert_consistent(&self) {
         assert!(self.entries.len() <= self.capacity);
         assert_eq!(self.entries.len(), self.by_age.len());
+        let mut counts = BTreeMap::new();
         for (key, entry) in &self.entries {
             assert_eq!(self.by_age.get(&(entry.owner, entry.stamp)), Some(key));
+            *counts.entry(entry.owner).or_insert(0) += 1;
         }
-        for port in 0..=u8::MAX {
-            let owned = self.entries.values().filter(|entry| entry.owner == port).count();
-            assert_eq!(self.counts[usize::from(port)] as usize, owned);
-        }
+        assert_eq!(self.shares.counts, counts);
+        assert_eq!(self.shares.by_size, counts.into_iter().map(|(port, count)| (count, Reverse(port))).collect());
     }
 }
 
@@ -186,6 +223,31 @@ mod tests {
     }
 
     #[test]
+    fn of_several_peerings_with_the_most_the_lowest_port_pays() {
+        let mut table = FairTable::new(6);
+        for (n, port) in [(1, 4_095), (2, 4_095), (3, 300), (4, 300), (5, 7)] {
+            table.insert(key(n), port, ());
+        }
+        assert_eq!(table.insert(key(6), 9, ()), None);
+        assert_eq!(table.insert(key(7), 9, ()), Some(key(6)), "the newcomer is among them");
+        assert_eq!(table.insert(key(8), 7, ()), Some(key(5)));
+        assert_eq!(table.insert(key(9), 8, ()), Some(key(3)));
+        assert_eq!(table.insert(key(9), 4_095, ()), None, "a key that changes its peering takes no more room");
+        table.assert_consistent();
+    }
+
+    #[test]
+    fn expiry_gets_as_far_as_the_highest_port() {
+        let mut table = FairTable::new(10);
+        for (n, port) in [(1, 0), (2, 4_095), (3, Port::MAX), (4, Port::MAX)] {
+            table.insert(key(n), port, n);
+        }
+        table.expire(|n| *n != 4);
+        assert_eq!(table.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [4]);
+        table.assert_consistent();
+    }
+
+    #[test]
     fn a_refreshed_entry_is_the_youngest() {
         let mut table = FairTable::new(2);
         table.insert(key(1), 1, 'a');
@@ -209,7 +271,7 @@ mod tests {
     proptest! {
         #[test]
         fn indexes_agree_after_any_sequence_of_operations(
-            operations in prop::collection::vec((0..40u8, 0..4u8, 0..4u8), 0..200),
+            operations in prop::collection::vec((0..40u8, 0..4 as Port, 0..4u8), 0..200),
         ) {
             let mut table = FairTable::new(12);
             for (n, port, what) in operations {

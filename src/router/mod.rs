@@ -34,7 +34,9 @@ mod vectors;
 
 use std::sync::Arc;
 
-pub use self::api::{CheckCounters, Delivery, PeerKind, PeerMisbehaved, Port, RouterConfig, RouterEvent, Verdict};
+pub use self::api::{
+    CheckCounters, Delivery, MAX_PORT, PeerKind, PeerMisbehaved, Port, RouterConfig, RouterEvent, Verdict,
+};
 pub use self::peers::PortsExhausted;
 pub use self::profile::{Profile, Rules};
 pub use self::timers::{RouterTimer, Timings};
@@ -110,7 +112,7 @@ impl Router {
     /// Takes in a peering that came up: it gets the lowest free port, and our announcement as its first frame.
     ///
     /// # Errors
-    /// [`PortsExhausted`] if there are 253 already.
+    /// [`PortsExhausted`] if there are [`MAX_PORT`] already.
     pub fn add_peer(&mut self, key: PublicKey, kind: PeerKind, now: Instant) -> Result<Port, PortsExhausted> {
         let port = self.peers.free_port()?;
         self.add_peer_at(port, key, kind, now);

@@ -49,25 +49,31 @@ pub(super) fn by_coordinates(
 }
 
 /// How a peering ranks among those that lead to a key; the lowest is the best. Packed into one number because there is
-/// one for every signer of every peer's announcement: from the top, whether the key is the peer's ancestor rather than
-/// the peer, its kind, its place in the order of announcements, and its port.
+/// one for every signer of every peer's announcement; what decides first is at the top:
+///
+/// ```text
+/// 63          whether the key is the peer's ancestor rather than the peer
+/// 62 to 60    the peer's kind
+/// 59 to 16    the place of its announcement among all that we accepted
+/// 15 to 0     its port
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank(u64);
 
 impl Rank {
     const ANCESTOR: u64 = 1 << 63;
     const KIND_AT: u32 = 60;
-    const ORDER_AT: u32 = 8;
-    /// Nobody announces 2⁵² times.
-    const ORDER_MAX: u64 = (1 << 52) - 1;
+    const ORDER_AT: u32 = Port::BITS;
+    /// Nobody announces 2⁴⁴ times: 60,000 a second for nine years.
+    const ORDER_MAX: u64 = (1 << (Self::KIND_AT - Self::ORDER_AT)) - 1;
 
     pub(super) fn new(kind: PeerKind, order: u64, port: Port) -> Self {
         Self(((kind as u64) << Self::KIND_AT) | (order.min(Self::ORDER_MAX) << Self::ORDER_AT) | u64::from(port))
     }
 
     const fn port(self) -> Port {
-        // The lowest byte is the port.
-        self.0.to_le_bytes()[0]
+        let [low, high, ..] = self.0.to_le_bytes();
+        Port::from_le_bytes([low, high])
     }
 
     const fn as_ancestor(self) -> Self {

@@ -5,14 +5,11 @@
 
 use super::budget::Allowance;
 use super::next_hop::Rank;
-use super::{PeerKind, Port};
+use super::{MAX_PORT, PeerKind, Port};
 use crate::keys::PublicKey;
 use crate::time::Instant;
 use crate::wire::coords::Coords;
 use crate::wire::tree::{Announcement, Hop, Root};
-
-/// The highest port number (specification §2.2).
-const MAX_PORT: Port = 253;
 
 /// All port numbers are in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,8 +45,14 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(key: PublicKey, kind: PeerKind, now: Instant) -> Self {
-        let (tree_checks, snake_checks) = (Allowance::new(now), Allowance::new(now));
-        Self { key, kind, heard: None, unchecked: None, tree_checks, snake_checks }
+        Self {
+            key,
+            kind,
+            heard: None,
+            unchecked: None,
+            tree_checks: Allowance::for_announcements(now),
+            snake_checks: Allowance::for_single_checks(now),
+        }
     }
 
     /// The root that it announced.
@@ -92,7 +95,7 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// The lowest port without a peering.
+    /// The lowest port without a peering. A look at every slot, once per connection.
     pub(super) fn free_port(&self) -> Result<Port, PortsExhausted> {
         (1..=MAX_PORT).find(|port| self.get(*port).is_none()).ok_or(PortsExhausted)
     }
@@ -122,6 +125,11 @@ impl Peers {
 
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Number of peerings.
+    pub(super) fn len(&self) -> usize {
+        self.count
     }
 
     /// All peerings in the order of their ports.
@@ -154,7 +162,7 @@ mod tests {
         let mut peers = Peers::default();
         for port in 1..=MAX_PORT {
             assert_eq!(peers.free_port(), Ok(port));
-            peers.insert(port, peer(port));
+            peers.insert(port, peer(0));
         }
         assert_eq!(peers.free_port(), Err(PortsExhausted));
         assert!(peers.remove(7).is_some() && peers.remove(7).is_none());

@@ -285,8 +285,9 @@ impl Router {
         if known.is_some_and(|route| is_same(&route.root) && route.sequence >= bootstrap.sequence) {
             return Err(DropReason::Stale);
         }
+        let peerings = self.peers.len();
         let peer = self.peers.get_mut(from).ok_or(DropReason::PeeringClosed)?;
-        if !peer.snake_checks.take(1, &mut self.snake_pool, now) {
+        if !peer.snake_checks.take(1, &mut self.snake_pool, peerings, now) {
             return Err(DropReason::CheckBudget);
         }
         self.checks.bootstraps += 1;

@@ -15,12 +15,13 @@ use crate::config::PeerUri;
 use crate::keys::PublicKey;
 use crate::link::LinkConfig;
 use crate::node::Node;
-use crate::router::{PeerKind, Port};
+use crate::router::{MAX_PORT, PeerKind, Port};
 use crate::shell::clock::Clock;
 use crate::shell::lan::LanDial;
 use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, FromPeer, PeeringId};
 use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, tcp};
+use crate::shell::wanted::MAX_WANTED;
 use crate::time::Instant;
 use crate::wire::hello::HELLO_LEN;
 
@@ -28,8 +29,9 @@ use crate::wire::hello::HELLO_LEN;
 pub(crate) const MAX_PENDING: usize = 64;
 /// The same from one source: nodes behind one NAT hardly ever all connect within one second.
 pub(crate) const MAX_PENDING_PER_SOURCE: usize = 8;
-/// Inbound peerings in all. Of 253 ports some stay for peers that we dial.
-pub(crate) const MAX_INBOUND: usize = 224;
+/// Inbound peerings in all: hubs have thousands. The other ports stay for peers and neighbours that we dial.
+pub(crate) const MAX_INBOUND: usize = MAX_PORT as usize - 511;
+const _: () = assert!(MAX_INBOUND + MAX_WANTED < MAX_PORT as usize);
 /// Batches of all peerings that wait for the core: two turns of it, at most 1 MiB.
 const EVENT_QUEUE: usize = 8;
 

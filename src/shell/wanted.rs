@@ -12,7 +12,7 @@ use crate::rng::Rng;
 use crate::shell::peer_task::PeeringId;
 use crate::time::{Duration, Instant};
 
-/// Most peers: as many as a node has ports.
+/// Most peers: far fewer than ports, because it is others who dial a hub.
 pub(crate) const MAX_WANTED: usize = 253;
 
 /// All peers that we dial.
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_as_many_peers_as_ports() {
+    fn there_is_room_for_so_many_peers_and_no_more() {
         let mut wanted = wanted();
         let add = |port: usize, wanted: &mut Wanted| wanted.add(uri(&format!("tcp://192.0.2.2:{port}")), at(0));
         assert!((1..MAX_WANTED).all(|port| add(port, &mut wanted).is_ok()));

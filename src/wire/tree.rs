@@ -79,7 +79,7 @@ pub enum AnnouncementError {
 
 /// The shortest entry: a port of one byte, key, signature.
 const HOP_MIN: usize = 1 + PublicKey::LEN + 64;
-/// Our own entry at its longest: port numbers up to 253 take two bytes.
+/// Our own entry at its longest: our port numbers, up to 4,095, take two bytes.
 const OWN_HOP_MAX: usize = HOP_MIN + 1;
 
 impl Announcement {
@@ -288,7 +288,7 @@ mod tests {
     fn there_is_always_room_for_our_own_entry() {
         let longest = unsigned(674, 1);
         assert!(Announcement::parse(&longest.encode()).is_ok());
-        let extended = longest.extend(253, &pair(1), None);
+        let extended = longest.extend(4_095, &pair(1), None);
         assert!(crate::wire::frame::announcement(&extended.encode()).is_ok());
         assert_eq!(Announcement::parse(&unsigned(675, 1).encode()), Err(AnnouncementError::TooLong(675)));
         assert_eq!(Announcement::parse(&unsigned(674, 200).encode()), Err(AnnouncementError::TooLong(674)));

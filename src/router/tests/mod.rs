@@ -9,7 +9,7 @@ mod tree;
 
 use std::sync::Arc;
 
-use super::{PeerKind, PeerMisbehaved, Port, Router, RouterConfig, RouterEvent};
+use super::{MAX_PORT, PeerKind, PeerMisbehaved, Port, Router, RouterConfig, RouterEvent};
 use crate::keys::{Keypair, PublicKey, Seed};
 use crate::time::{Duration, Instant, UnixClock, UnixMillis};
 use crate::wire::frame::{self, BootstrapFrame, Frame};

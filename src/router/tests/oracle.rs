@@ -11,6 +11,11 @@ fn key(n: u8) -> PublicKey {
     PublicKey([n; 32])
 }
 
+/// Ports from both ends of the range, in the order of the peers.
+fn port_of(peer: usize) -> Port {
+    1 + peer as Port * 818
+}
+
 const KINDS: [PeerKind; 3] = [PeerKind::Lan, PeerKind::Remote, PeerKind::Bluetooth];
 
 #[derive(Clone, Debug)]
@@ -64,7 +69,7 @@ fn by_the_letter(case: &Case) -> (Option<NextHop>, Watermark) {
     if !bootstrap && destination == own {
         return (Some(NextHop::Local), given);
     }
-    let port = |peer: usize| Some(NextHop::Port(peer as Port + 1));
+    let port = |peer: usize| Some(NextHop::Port(port_of(peer)));
     let ordered = |a: PublicKey, b: PublicKey, c: PublicKey| a < b && b < c;
     let mut best = (own, 0, if bootstrap { None } else { Some(NextHop::Local) });
     let check = |best: &mut (PublicKey, u64, Option<NextHop>), candidate: PublicKey, sequence, hop| {
@@ -101,7 +106,7 @@ fn by_the_letter(case: &Case) -> (Option<NextHop>, Watermark) {
 }
 
 fn by_index(case: &Case) -> (Option<NextHop>, Watermark) {
-    let rank = |peer: usize| Rank::new(case.peers[peer].kind, case.peers[peer].order, peer as Port + 1);
+    let rank = |peer: usize| Rank::new(case.peers[peer].kind, case.peers[peer].order, port_of(peer));
     let (mut signers, mut routes) = (SignerIndex::default(), Routes::new(1000));
     for (i, peer) in case.peers.iter().enumerate() {
         let keys: Vec<_> = peer.signers.iter().map(|n| key(*n)).collect();
@@ -110,7 +115,7 @@ fn by_index(case: &Case) -> (Option<NextHop>, Watermark) {
     let root = Root { key: key(case.root()), sequence: 1 };
     for route in &case.routes {
         let live_until = if route.is_live { at(1) } else { START };
-        let (via, sequence) = (route.via as Port + 1, route.sequence);
+        let (via, sequence) = (port_of(route.via), route.sequence);
         routes.insert(
             key(route.key),
             via,
@@ -170,4 +175,22 @@ proptest! {
     fn the_index_finds_what_the_specification_says(case in case()) {
         prop_assert_eq!(by_index(&case), by_the_letter(&case));
     }
+}
+
+#[test]
+fn ranks_compare_kind_then_order_then_port_whatever_the_port() {
+    const MANY: u64 = 1 << 40;
+    let ranks = [
+        (PeerKind::Lan, 0, 7),
+        (PeerKind::Lan, 1, 1),
+        (PeerKind::Lan, 1, 255),
+        (PeerKind::Lan, 1, 256),
+        (PeerKind::Lan, 1, MAX_PORT),
+        (PeerKind::Lan, 2, 1),
+        (PeerKind::Lan, MANY, MAX_PORT),
+        (PeerKind::Lan, u64::MAX, Port::MAX),
+        (PeerKind::Remote, 0, 1),
+        (PeerKind::Bluetooth, 0, 1),
+    ];
+    assert!(ranks.map(|(kind, order, port)| Rank::new(kind, order, port)).is_sorted_by(|a, b| a < b));
 }

@@ -70,7 +70,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let port = || 1..6u8;
+    let port = || 1..6 as Port;
     let node = || 0..NODES;
     let mark = || (node(), prop_oneof![Just(0), 0..50u64]);
     let coords = || prop::collection::vec(1..4u64, 0..4);
@@ -235,7 +235,7 @@ impl World {
         if let Some((key, route)) = router.snake.descending {
             assert!(key < router.own && is_up(route.via));
         }
-        assert!((0..=u8::MAX).all(|port| router.outgoing.len(port) <= if is_up(port) { 257 } else { 0 }));
+        assert!((0..256).all(|port| router.outgoing.len(port) <= if is_up(port) { 257 } else { 0 }));
     }
 }
 

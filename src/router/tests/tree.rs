@@ -1,6 +1,7 @@
 use super::*;
+use crate::buf::PacketBuf;
 use crate::drops::DropReason;
-use crate::router::RouterTimer;
+use crate::router::{RouterTimer, Verdict};
 
 #[test]
 fn the_first_frame_on_a_peering_is_our_announcement_for_its_port() {
@@ -13,6 +14,26 @@ fn the_first_frame_on_a_peering_is_our_announcement_for_its_port() {
     assert_eq!((*to, announcement.root), (port, Root { key: low.public(), sequence: 1 }));
     assert_eq!((announcement.hops.len(), announcement.hops[0].port), (1, u64::from(port)));
     assert!(announcement.verify_from(0, crate::keys::Scheme::Ed25519));
+}
+
+#[test]
+fn the_highest_port_is_announced_routed_over_and_the_last_one() {
+    let [low, own, high] = nodes();
+    let mut router = router(&own);
+    for port in 1..MAX_PORT {
+        assert_eq!(router.add_peer(PublicKey([1; 32]), PeerKind::Remote, START), Ok(port));
+    }
+    let last = peer(&mut router, &[&high], 1, START);
+    assert_eq!((last, router.parent()), (MAX_PORT, Some(MAX_PORT)));
+    assert!(router.add_peer(low.public(), PeerKind::Remote, START).is_err());
+    let announced = announcements(&sent(&mut router));
+    assert!(announced.iter().all(|(to, announcement)| announcement.hops[1].port == u64::from(*to)));
+    assert_eq!(announced.len(), usize::from(MAX_PORT));
+    bootstrap(&mut router, last, &low, 5, START);
+    let mut payload = PacketBuf::from(&b"hello"[..]);
+    assert_eq!(router.originate(&low.public(), None, &mut payload, START), Verdict::Forward(MAX_PORT));
+    router.remove_peer(300, START);
+    assert_eq!(router.add_peer(low.public(), PeerKind::Remote, START), Ok(300));
 }
 
 #[test]
@@ -84,7 +105,7 @@ fn entries_that_another_peer_proved_cost_no_check() {
     let announcement = chain(&[&d, &c, &b], 1);
     // Leave the peering no checks but one: its own entry is all that is unknown.
     let allowance = &mut router.peers.get_mut(other).unwrap().tree_checks;
-    while allowance.take(1, &mut router.tree_pool, START) {}
+    while allowance.take(1, &mut router.tree_pool, 1, START) {}
     let later = START + Duration::from_millis(1);
     announce(&mut router, other, &announcement, later).unwrap();
     assert_eq!(router.peer_root(other), Some(announcement.root));
@@ -95,7 +116,7 @@ fn with_waiting(own: &Arc<Keypair>, peer: &Keypair, announcement: &Announcement)
     let mut router = router(own);
     let port = connect(&mut router, peer, START);
     let allowance = &mut router.peers.get_mut(port).unwrap().tree_checks;
-    while allowance.take(1, &mut router.tree_pool, START) {}
+    while allowance.take(1, &mut router.tree_pool, 1, START) {}
     announce(&mut router, port, announcement, START).unwrap();
     assert_eq!(router.peer_root(port), None);
     (router, port)

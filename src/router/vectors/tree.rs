@@ -63,19 +63,24 @@ fn a_better_parent_is_one_that_the_vectors_call_better() {
     }
 }
 
+/// Any key that belongs to the port alone.
+fn key_of(port: Port) -> PublicKey {
+    PublicKey([u8::try_from(port).unwrap(); 32])
+}
+
 /// A router whose peers have announced what a case of `selection` says. A peering that is not up does not exist for us;
 /// its index stays free.
 fn router_for_selection(vectors: &Vectors, case: &Value) -> Router {
     let mut router = router_of(vectors, &case["own"], RouterConfig::default());
     router.tree.own_sequence = number(&case["own_sequence"]);
     for (i, peer) in list(&case["peers"]).iter().enumerate() {
-        let port = router.add_peer(PublicKey([port_of(i); 32]), PeerKind::Remote, NOW).unwrap();
+        let port = router.add_peer(key_of(port_of(i)), PeerKind::Remote, NOW).unwrap();
         let root = vectors.root(&peer["root"]);
         let mut hops = vec![unsigned(1, root.key)];
         if truth(&peer["contains_own_key"]) {
             hops.push(unsigned(2, router.own));
         }
-        hops.push(unsigned(3, PublicKey([port; 32])));
+        hops.push(unsigned(3, key_of(port)));
         router.tree.accepted = number(&peer["order"]) - 1;
         router.store_announcement(port, Announcement { root, hops }, NOW - seconds(&peer["age_seconds"]));
         // A root of our own key is no loop by itself: the vectors say separately what is one.
