@@ -8,6 +8,7 @@ use super::fair::FairTable;
 use super::peers::{Peer, Peers};
 use super::timers::RouterTimer;
 use super::{PeerMisbehaved, Port, Router};
+use crate::bounded::TokenBucket;
 use crate::drops::DropReason;
 use crate::keys::PublicKey;
 use crate::time::Instant;
@@ -24,6 +25,11 @@ const FLOOD_FROM: u8 = 4;
 /// are about 2 MiB. A forgotten node's broadcast is merely passed on once more.
 const REMEMBERED: usize = 16_384;
 
+/// Broadcasts per second, and at once, that are taken in where hints are few. When a network of thousands starts, everybody announces
+/// itself to nearly everybody; who comes up later is heard by all that are near.
+const HINT_RATE: u32 = 20;
+const HINT_BURST: u32 = 200;
+
 /// A node's last accepted broadcast.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -37,12 +43,14 @@ pub(super) struct Broadcasts {
     seen: FairTable<Seen>,
     /// When our next one is due.
     due: Instant,
+    /// How many more may be taken in, where that is limited.
+    budget: TokenBucket,
 }
 
 impl Broadcasts {
     /// Nothing remembered, and our first broadcast to all peers due at `due`.
-    pub(super) fn new(due: Instant) -> Self {
-        Self { seen: FairTable::new(REMEMBERED), due }
+    pub(super) fn new(due: Instant, now: Instant) -> Self {
+        Self { seen: FairTable::new(REMEMBERED), due, budget: TokenBucket::new(HINT_RATE, HINT_BURST, now) }
     }
 
     /// Bytes of what is remembered of one node.
@@ -112,6 +120,9 @@ impl Router {
             return Ok(Err(DropReason::Stale));
         }
         let peerings = self.peers.len();
+        if self.config.rules.few_hints && !self.broadcasts.budget.take(1, now) {
+            return Ok(Err(DropReason::CheckBudget));
+        }
         let Some(peer) = self.peers.get_mut(from) else { return Ok(Err(DropReason::PeeringClosed)) };
         if !peer.snake_checks.take(1, &mut self.snake_pool, peerings, now) {
             return Ok(Err(DropReason::CheckBudget));

@@ -96,7 +96,7 @@ impl Router {
             tree: Tree::new(own, config.initial_sequence),
             signers: SignerIndex::default(),
             snake: Snake::new(config.max_routes, now),
-            broadcasts: Broadcasts::new(now + config.timings.broadcast),
+            broadcasts: Broadcasts::new(now + config.timings.broadcast, now),
             tree_pool: Pool::new(now),
             snake_pool: Pool::new(now),
             timers,

@@ -17,17 +17,19 @@ pub struct Rules {
     /// A node whose parent moves goes along if that cannot make a loop, and takes a second parent at once that is no deeper than it ever
     /// was under this root, instead of leaving the tree for a second.
     pub second_parent: bool,
+    /// Wakeup broadcasts are hints: of those that arrive in a burst only the first are checked, remembered and passed on.
+    pub few_hints: bool,
 }
 
 impl Rules {
     /// None of them: the reference's rules.
     pub const fn strict() -> Self {
-        Self { hand_over: false, one_root: false, second_parent: false }
+        Self { hand_over: false, one_root: false, second_parent: false, few_hints: false }
     }
 
     /// All of them.
     pub const fn improved() -> Self {
-        Self { hand_over: true, one_root: true, second_parent: true }
+        Self { hand_over: true, one_root: true, second_parent: true, few_hints: true }
     }
 }
 

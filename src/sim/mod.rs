@@ -18,8 +18,10 @@ pub mod graph;
 pub mod metrics;
 pub mod mobility;
 pub mod net;
+pub mod play;
 pub mod probe;
 mod queue;
+pub mod scenario;
 pub mod stats;
 pub mod world;
 

@@ -18,6 +18,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Play a scenario and say what came of it.
+    Run(RunArgs),
     /// Take one measurement on one graph.
     Measure(MeasureArgs),
     /// Take all measurements and write the report on routing quality.
@@ -80,6 +82,24 @@ impl Common {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct RunArgs {
+    /// The scenario, a TOML file.
+    pub(crate) scenario: PathBuf,
+    /// Another seed than the scenario's.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Print the results as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write pictures (SVG) into this directory.
+    #[arg(long)]
+    pub(crate) pictures: Option<PathBuf>,
+    /// Write a line for every frame that arrives into this file: microseconds, node, port, bytes in hexadecimal.
+    #[arg(long)]
+    pub(crate) trace: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct MeasureArgs {
     /// What to measure.
     #[arg(value_parser = experiment)]
@@ -119,6 +139,12 @@ pub(crate) struct BenchArgs {
     /// Where to keep each result as it is found; what is there already is not measured again.
     #[arg(long)]
     pub(crate) results: Option<PathBuf>,
+    /// Take these measurements only. Repeat for several.
+    #[arg(long, value_parser = experiment)]
+    pub(crate) only: Vec<Experiment>,
+    /// Leave out graphs with more nodes than this.
+    #[arg(long)]
+    pub(crate) max_nodes: Option<usize>,
     /// Measurements at a time.
     #[arg(long, default_value_t = 2)]
     pub(crate) jobs: usize,

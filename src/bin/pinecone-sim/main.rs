@@ -8,6 +8,8 @@ mod bench;
 mod input;
 mod jobs;
 mod measure;
+mod play;
+mod report;
 
 use std::process::ExitCode;
 
@@ -18,6 +20,7 @@ use crate::args::{Args, Command};
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
+        Command::Run(args) => play::run(&args),
         Command::Measure(args) => measure::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

@@ -90,12 +90,17 @@ fn cost<T>(world: &mut World, at_rest: &Totals, costs: &mut Vec<Cost>, change: i
     result
 }
 
-/// Of each node since the beginning: announcements, bootstraps, bytes of protocol frames, signatures checked.
+/// Of each node since the beginning: announcements, bootstraps, bytes of both, signatures checked.
 fn totals(world: &World) -> Vec<(u64, u64, u64, u64)> {
     (0..world.sim.len())
         .map(|id| {
             let sent = world.sim.counters(id);
-            (sent.announcements.frames, sent.bootstraps.frames, sent.protocol().bytes, checks(world, id))
+            (
+                sent.announcements.frames,
+                sent.bootstraps.frames,
+                sent.announcements.bytes + sent.bootstraps.bytes,
+                checks(world, id),
+            )
         })
         .collect()
 }

@@ -32,16 +32,18 @@ pub(super) fn run(graph: &Graph, conditions: &Conditions) -> Measured {
 /// Metric 2: lets a network settle. `t99_s` and `t100_s`: the first time from which at least 99 % (100 %) of the pairs answer within a
 /// second, in seconds since the beginning; infinite if the patience was not enough. `settling`: percent over time.
 pub(super) fn settle(world: &mut World, conditions: &Conditions, measured: &mut Measured) {
-    let samples = sample_until_perfect(world, conditions, |world| world.pairs(conditions.pairs));
+    let samples = sample_until_perfect(world, conditions, ANSWER_WITHIN, |world| world.pairs(conditions.pairs));
     measured.set("t99_s", holds_from(&samples, 99.0));
     measured.set("t100_s", holds_from(&samples, 100.0));
     measured.series.insert("settling".to_owned(), samples);
 }
 
-/// Samples until ten samples in a row are perfect or the patience is at its end: seconds since the beginning, percent that answered.
+/// Samples until ten samples in a row are perfect or the patience is at its end: seconds since the beginning, percent that answered within
+/// the given time.
 pub(super) fn sample_until_perfect(
     world: &mut World,
     conditions: &Conditions,
+    within: Duration,
     mut pairs: impl FnMut(&mut World) -> Vec<(NodeId, NodeId)>,
 ) -> Vec<(f64, f64)> {
     let end = world.sim.now() + conditions.patience;
@@ -58,10 +60,10 @@ pub(super) fn sample_until_perfect(
         world.sim.run_for(SAMPLE_EVERY);
         // Probes stay with the simulation until they had their time.
         let now = world.sim.now();
-        if pending.first().is_some_and(|(_, sent)| sent.has_passed(ANSWER_WITHIN, now)) {
+        if pending.first().is_some_and(|(_, sent)| sent.has_passed(within, now)) {
             let (seconds, sent) = pending.remove(0);
             probes.extend(world.sim.take_probes_sent_by(sent));
-            let answered = probes.iter().filter(|probe| probe.answered_by(sent + ANSWER_WITHIN)).count();
+            let answered = probes.iter().filter(|probe| probe.answered_by(sent + within)).count();
             samples.push((seconds, percent(answered, probes.len())));
             probes.clear();
         }

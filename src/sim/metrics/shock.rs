@@ -92,7 +92,7 @@ pub(super) fn loss(graph: &Graph, conditions: &Conditions, victim: Victim) -> Me
         .collect();
     let went = world.seconds();
     world.crash(victim);
-    let samples = sample_until_perfect(&mut world, conditions, |world| world.pairs(conditions.pairs));
+    let samples = sample_until_perfect(&mut world, conditions, ANSWER_WITHIN, |world| world.pairs(conditions.pairs));
     measured.set("t100_s", holds_from(&samples, 100.0) - went);
     let rest = (went + AFTER.as_secs_f64() - world.seconds()).max(0.0);
     world.sim.run_for(Duration::from_secs_f64(rest));
