@@ -130,22 +130,21 @@ impl Router {
     /// Forgets a peering that ended (§4.6). Frames that wait for it are dropped.
     pub fn remove_peer(&mut self, port: Port, now: Instant) {
         self.forget_signers(port);
-        if self.peers.remove(port).is_none() {
-            return;
-        }
+        let Some(peer) = self.peers.remove(port) else { return };
         self.drops.add(DropReason::PeeringClosed, self.outgoing.forget(port) as u64);
         self.events.forget(port);
         if self.peers.is_empty() {
             return self.start_over(now);
         }
-        self.reroute(port, now);
+        self.forget_routes(port, now);
         if self.tree.parent == Some(port) && self.config.rules.second_parent {
-            self.replace_parent(now);
+            self.replace_parent(Some(peer.key), now);
         } else if self.tree.parent == Some(port) {
             self.select_parent_anew(now);
         } else {
             self.update_tree();
         }
+        self.resend(port, now);
     }
 
     /// The last peering is gone: nothing that we know is of any use to the next one.

@@ -43,7 +43,7 @@ pub(super) struct Kept {
     pub(super) signature: Signature,
     /// The watermark that it came with.
     pub(super) watermark: Watermark,
-    /// The key towards which it was sent on: its successor, as far as we knew.
+    /// The key towards which it was sent on: its successor, as far as we knew. [`PublicKey::FULL`] if it got lost on its way there.
     pub(super) successor: PublicKey,
 }
 
@@ -66,8 +66,8 @@ pub(super) struct Snake {
     pub(super) routes: Routes,
     /// The next lower node that we know of, and the route to it. Its bootstraps end here.
     pub(super) descending: Option<(PublicKey, Route)>,
-    /// The next higher node that we knew of when we bootstrapped last.
-    successor: Option<PublicKey>,
+    /// The next higher node that we knew of when we bootstrapped last, and where that bootstrap went.
+    successor: Option<(PublicKey, Port)>,
     /// When our next bootstrap is due; it goes out with the first tick from then on.
     pub(super) bootstrap_due: Instant,
     /// The pause after our next bootstrap.
@@ -112,9 +112,13 @@ impl Snake {
     }
 
     fn forget_descending_via(&mut self, port: Port, now: Instant) {
-        if self.descending.is_some_and(|(_, route)| route.via == port) {
-            self.descending = None;
-            self.schedule_bootstrap(now);
+        match &mut self.descending {
+            Some((_, route)) if route.via == port => {
+                self.descending = None;
+                self.schedule_bootstrap(now);
+            }
+            Some((_, route)) if route.next == Some(port) => route.next = None,
+            _ => {}
         }
     }
 
@@ -185,7 +189,7 @@ impl Router {
                 self.send_bootstrap(port, &BootstrapFrame { watermark, hop_limit, ..*frame });
             }
         }
-        if self.config.rules.hand_over {
+        if self.config.rules.hand_over && route.is_live(now) {
             self.introduce(&key, now);
         }
     }
@@ -195,7 +199,7 @@ impl Router {
     fn introduce(&mut self, key: &PublicKey, now: Instant) {
         let below = self.snake.routes.range(..*key).next_back().map(|(below, route)| (*below, *route));
         if self.own < *key && below.is_none_or(|(below, _)| below < self.own) {
-            if self.snake.successor.is_none_or(|successor| *key < successor) {
+            if self.snake.successor.is_none_or(|(successor, _)| *key < successor) {
                 self.snake.schedule_bootstrap(now);
             }
         } else if let Some((below, route)) = below
@@ -248,17 +252,30 @@ impl Router {
         root.key == self.tree.root.key && (self.config.rules.one_root || root.sequence == self.tree.root.sequence)
     }
 
-    /// A peering ended: the bootstraps that left by it are sent another way, and routes through it are forgotten.
-    pub(super) fn reroute(&mut self, lost: Port, now: Instant) {
-        if !self.config.rules.hand_over {
-            return self.snake.forget_port(lost, now);
+    /// A peering ended: forgets the routes through it.
+    pub(super) fn forget_routes(&mut self, lost: Port, now: Instant) {
+        if self.config.rules.hand_over {
+            self.snake.forget_routes_via(lost, now);
+        } else {
+            self.snake.forget_port(lost, now);
         }
-        self.snake.forget_routes_via(lost, now);
+    }
+
+    /// Sends the bootstraps that left by a peering that ended another way. To be called when our place in the tree is certain again.
+    pub(super) fn resend(&mut self, lost: Port, now: Instant) {
+        if !self.config.rules.hand_over {
+            return;
+        }
+        if self.snake.successor.is_some_and(|(_, port)| port == lost) {
+            self.snake.successor = None;
+            self.snake.schedule_bootstrap(now);
+        }
         let left_by = self.snake.routes.iter().filter(|(_, route)| route.next == Some(lost));
-        for (key, route) in left_by.map(|(key, route)| (*key, *route)).collect::<Vec<_>>() {
-            if let Some(route) = self.snake.routes.get_mut(&key) {
-                route.next = None;
-            }
+        for key in left_by.map(|(key, _)| *key).collect::<Vec<_>>() {
+            let Some(route) = self.snake.routes.get_mut(&key) else { continue };
+            // Whoever shows up next is nearer than nobody, even if it is the same successor again.
+            (route.next, route.kept.successor) = (None, PublicKey::FULL);
+            let route = *route;
             self.hand_over(&key, &route, now);
         }
     }
@@ -325,7 +342,7 @@ impl Router {
     fn bootstrap(&mut self, now: Instant) {
         let query = SnakeQuery { destination: self.own, bootstrap: true, watermark: Watermark::NONE };
         let (Some(NextHop::Port(port)), watermark) = next_hop::by_key(&self.snake_view(now), &query) else { return };
-        self.snake.successor = Some(watermark.key);
+        self.snake.successor = Some((watermark.key, port));
         let payload = Bootstrap::sign(self.next_sequence(now), self.tree.root, &self.keypair).encode();
         let (destination, payload) = (self.own, &payload[..]);
         self.send_bootstrap(

@@ -4,6 +4,7 @@ mod broadcast;
 mod forward;
 mod oracle;
 mod random;
+mod rules;
 mod snake;
 mod tree;
 

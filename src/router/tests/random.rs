@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::buf::PacketBuf;
+use crate::router::Profile;
 use crate::router::next_hop::ranked;
 use crate::wire::broadcast::WakeupBroadcast;
 use crate::wire::coords::Coords;
@@ -103,9 +104,10 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(profile: Profile) -> Self {
         let nodes = nodes();
-        let config = RouterConfig { max_routes: MAX_ROUTES, ..RouterConfig::default() };
+        let Profile { rules, timings } = profile;
+        let config = RouterConfig { max_routes: MAX_ROUTES, rules, timings, ..RouterConfig::default() };
         Self { router: router_with(&nodes[OWN], config), nodes, now: START }
     }
 
@@ -143,7 +145,9 @@ impl World {
                 payload[80] ^= u8::from(!is_good);
                 let destination = self.nodes[*node].public();
                 let (watermark, payload) = (self.watermark(*watermark), &payload[..]);
-                let frame = BootstrapFrame { version: 0, extra: 0, hop_limit: 0, destination, watermark, payload };
+                // Any age: sequences are below 50.
+                let hop_limit = u8::try_from(sequence * 5).unwrap();
+                let frame = BootstrapFrame { version: 0, extra: 0, hop_limit, destination, watermark, payload };
                 self.frame(*port, &frame::bootstrap(&frame).unwrap());
             }
             Step::Broadcast { port, node, sequence, hop_limit, is_good } => {
@@ -220,7 +224,7 @@ impl World {
         for (port, peer) in router.peers.iter() {
             let Some(heard) = &peer.heard else { continue };
             signers.extend(ranked(heard.announcement.signers(), peer.key, peer.rank(port).unwrap()));
-            if heard.announcement.root == router.root() {
+            if router.is_our_root(&heard.announcement.root) {
                 neighbours.insert((port, heard.announcement.peer_coords()));
             }
         }
@@ -233,18 +237,21 @@ impl World {
             assert!(*key != router.own && is_up(route.via) && route.next.is_none_or(is_up));
         }
         if let Some((key, route)) = router.snake.descending {
-            assert!(key < router.own && is_up(route.via));
+            assert!(key < router.own && is_up(route.via) && route.next.is_none_or(is_up));
         }
         assert!((0..256).all(|port| router.outgoing.len(port) <= if is_up(port) { 257 } else { 0 }));
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn any_frames_leave_the_router_consistent(steps in prop::collection::vec(step(), 0..80)) {
-        let mut world = World::new();
+    fn any_frames_leave_the_router_consistent(
+        steps in prop::collection::vec(step(), 0..80),
+        profile in prop_oneof![Just(Profile::strict()), Just(Profile::improved())],
+    ) {
+        let mut world = World::new(profile);
         for step in &steps {
             world.step(step);
             world.check();
