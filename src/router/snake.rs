@@ -16,6 +16,8 @@ const AGE_UNIT: Duration = Duration::from_millis(40);
 /// Each hop makes a bootstrap one unit older. One that was never kept stops at this age, three of the ten seconds that a route lives, so
 /// that the longest ways stay open; one that was kept for longer is beyond it and goes on ageing.
 const AGED_BY_HOPS: u8 = 75;
+/// Between the news that our bootstrap got lost and the next one: what is broken and who is still there should be known nearby by then.
+const GATHERING: Duration = Duration::from_millis(20);
 
 /// The routing table: one entry per node whose bootstraps pass here, charged to the peering it came from.
 pub(super) type Routes = FairTable<Route>;
@@ -35,6 +37,8 @@ pub(super) struct Route {
     pub(super) sequence: u64,
     /// The bootstrap itself, to be handed on.
     pub(super) kept: Kept,
+    /// Its key has been told that it did not get where it was to go.
+    pub(super) is_reported: bool,
 }
 
 /// What is needed to send a bootstrap again that went by.
@@ -58,6 +62,11 @@ impl Route {
     pub(super) fn is_live(&self, now: Instant) -> bool {
         now < self.live_until
     }
+
+    /// The bootstrap did not get where it went. Whoever shows up next is nearer than nobody, even if it is the same successor again.
+    pub(super) fn lose_way_on(&mut self) {
+        (self.next, self.kept.successor, self.is_reported) = (None, PublicKey::FULL, true);
+    }
 }
 
 /// Our place in the snake.
@@ -68,6 +77,8 @@ pub(super) struct Snake {
     pub(super) descending: Option<(PublicKey, Route)>,
     /// The next higher node that we knew of when we bootstrapped last, and where that bootstrap went.
     successor: Option<(PublicKey, Port)>,
+    /// When that was.
+    bootstrapped_at: Option<Instant>,
     /// When our next bootstrap is due; it goes out with the first tick from then on.
     pub(super) bootstrap_due: Instant,
     /// The pause after our next bootstrap.
@@ -82,6 +93,7 @@ impl Snake {
             routes: Routes::new(max_routes),
             descending: None,
             successor: None,
+            bootstrapped_at: None,
             bootstrap_due: now,
             pause: Duration::ZERO,
             unsettled: true,
@@ -120,6 +132,17 @@ impl Snake {
             Some((_, route)) if route.next == Some(port) => route.next = None,
             _ => {}
         }
+    }
+
+    /// Forgets the route to `key` if it leads through `port`; returns where its bootstrap went.
+    pub(super) fn withdraw(&mut self, key: &PublicKey, port: Port, now: Instant) -> Option<Port> {
+        if self.descending.is_some_and(|(descending, route)| descending == *key && route.via == port) {
+            self.descending = None;
+            self.schedule_bootstrap(now);
+        }
+        let next = self.routes.get(key).filter(|route| route.via == port)?.next;
+        self.routes.remove(key);
+        next
     }
 
     /// Step 4 of §6.2: the highest key below ours is our descending neighbour. Says whether it is another one than
@@ -171,7 +194,7 @@ impl Router {
         let live_until = now + self.config.timings.route_lifetime.saturating_sub(self.age_of(frame));
         let Bootstrap { root, sequence, signature } = bootstrap;
         let kept = Kept { signature, watermark: frame.watermark, successor: watermark.key };
-        let route = Route { via: from, next, live_until, root, sequence, kept };
+        let route = Route { via: from, next, live_until, root, sequence, kept, is_reported: false };
         // The watermark is not asked before the route is stored: a bootstrap that loops ends here, but it was here.
         if self.snake.routes.insert(key, from, route).is_some() {
             self.drops.count(DropReason::TableFull);
@@ -210,7 +233,7 @@ impl Router {
     }
 
     /// Sends a bootstrap that went by where it would go now.
-    fn hand_over(&mut self, key: &PublicKey, route: &Route, now: Instant) {
+    pub(super) fn hand_over(&mut self, key: &PublicKey, route: &Route, now: Instant) {
         if !route.is_live(now) || !self.is_our_root(&route.root) {
             return;
         }
@@ -266,17 +289,31 @@ impl Router {
         if !self.config.rules.hand_over {
             return;
         }
-        if self.snake.successor.is_some_and(|(_, port)| port == lost) {
-            self.snake.successor = None;
-            self.snake.schedule_bootstrap(now);
-        }
+        self.bootstrap_got_lost(lost, now);
         let left_by = self.snake.routes.iter().filter(|(_, route)| route.next == Some(lost));
         for key in left_by.map(|(key, _)| *key).collect::<Vec<_>>() {
             let Some(route) = self.snake.routes.get_mut(&key) else { continue };
-            // Whoever shows up next is nearer than nobody, even if it is the same successor again.
-            (route.next, route.kept.successor) = (None, PublicKey::FULL);
+            route.lose_way_on();
             let route = *route;
             self.hand_over(&key, &route, now);
+        }
+    }
+
+    /// Bootstraps again if the last one left by `port`.
+    pub(super) fn bootstrap_got_lost(&mut self, port: Port, now: Instant) {
+        if self.snake.successor.is_some_and(|(_, left_by)| left_by == port) {
+            self.snake.successor = None;
+            self.snake.schedule_bootstrap(now);
+            self.hasten_bootstrap(now);
+        }
+    }
+
+    /// Brings the next tick forward, to when a bootstrap may follow the last one. Where there is news of one route, there soon is of more.
+    fn hasten_bootstrap(&mut self, now: Instant) {
+        let settling = self.config.timings.settling;
+        let earliest = self.snake.bootstrapped_at.map_or(now, |at| at + settling).max(now + GATHERING);
+        if self.config.rules.notices && self.timers.get(RouterTimer::Maintenance).is_some_and(|tick| earliest < tick) {
+            self.timers.set(RouterTimer::Maintenance, earliest);
         }
     }
 
@@ -343,6 +380,7 @@ impl Router {
         let query = SnakeQuery { destination: self.own, bootstrap: true, watermark: Watermark::NONE };
         let (Some(NextHop::Port(port)), watermark) = next_hop::by_key(&self.snake_view(now), &query) else { return };
         self.snake.successor = Some((watermark.key, port));
+        self.snake.bootstrapped_at = Some(now);
         let payload = Bootstrap::sign(self.next_sequence(now), self.tree.root, &self.keypair).encode();
         let (destination, payload) = (self.own, &payload[..]);
         self.send_bootstrap(

@@ -11,6 +11,7 @@ use crate::router::next_hop::ranked;
 use crate::wire::broadcast::WakeupBroadcast;
 use crate::wire::coords::Coords;
 use crate::wire::frame::{BroadcastFrame, TrafficHeader};
+use crate::wire::notice::{RouteNotice, RouteTrouble};
 
 /// Nodes in the test; the router is number `OWN`.
 const NODES: usize = 8;
@@ -47,6 +48,11 @@ enum Step {
         hop_limit: u8,
         is_good: bool,
     },
+    Notice {
+        port: Port,
+        trouble: RouteTrouble,
+        nodes: Vec<usize>,
+    },
     Traffic {
         port: Port,
         node: usize,
@@ -76,6 +82,7 @@ fn step() -> impl Strategy<Value = Step> {
     let mark = || (node(), prop_oneof![Just(0), 0..50u64]);
     let coords = || prop::collection::vec(1..4u64, 0..4);
     let good = || prop::bool::weighted(0.95);
+    let trouble = prop_oneof![Just(RouteTrouble::Broken), Just(RouteTrouble::Withdrawn)];
     prop_oneof![
         3 => node().prop_map(|node| Step::Connect { node }),
         1 => port().prop_map(|port| Step::Disconnect { port }),
@@ -87,6 +94,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (port(), node(), 0..50u64, any::<u8>(), good()).prop_map(|(port, node, sequence, hop_limit, is_good)| {
             Step::Broadcast { port, node, sequence, hop_limit, is_good }
         }),
+        3 => (port(), trouble, prop::collection::vec(node(), 1..4))
+            .prop_map(|(port, trouble, nodes)| Step::Notice { port, trouble, nodes }),
         3 => (port(), node(), coords(), mark())
             .prop_map(|(port, node, destination, watermark)| Step::Traffic { port, node, destination, watermark }),
         1 => (node(), coords()).prop_map(|(node, destination)| Step::Originate { node, destination }),
@@ -132,7 +141,9 @@ impl World {
             Step::Connect { node } => {
                 let key = self.nodes[*node].public();
                 if *node != OWN && self.router.peers.iter().count() < 5 {
-                    self.router.add_peer(key, PeerKind::Remote, self.now).unwrap();
+                    // Every other node is a plain one.
+                    let extensions = if node % 2 == 0 { Extensions::ROUTE_NOTICES } else { Extensions::NONE };
+                    self.router.add_peer(key, PeerKind::Remote, extensions, self.now).unwrap();
                 }
             }
             Step::Disconnect { port } => self.router.remove_peer(*port, self.now),
@@ -157,6 +168,12 @@ impl World {
                 let (source, hop_limit, payload) = (self.nodes[*node].public(), *hop_limit, &payload[..]);
                 let frame = BroadcastFrame { version: 0, extra: 0, hop_limit, source, payload };
                 self.frame(*port, &frame::broadcast(&frame).unwrap());
+            }
+            Step::Notice { port, trouble, nodes } => {
+                let keys: Vec<_> = nodes.iter().map(|node| self.nodes[*node].public()).collect();
+                for notice in RouteNotice::about(&keys) {
+                    self.frame(*port, &frame::route_notice(*trouble, &notice).unwrap());
+                }
             }
             Step::Traffic { port, node, destination, watermark } => {
                 let mut frame = PacketBuf::from(&b"hello"[..]);

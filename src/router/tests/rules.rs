@@ -10,20 +10,20 @@ use crate::router::{Rules, Timings};
 use crate::wire::broadcast::WakeupBroadcast;
 use crate::wire::frame::BroadcastFrame;
 
-fn router_by(own: &Arc<Keypair>, rules: Rules) -> Router {
+pub(super) fn router_by(own: &Arc<Keypair>, rules: Rules) -> Router {
     router_with(own, RouterConfig { rules, timings: Timings::eager(), ..RouterConfig::default() })
 }
 
-fn improved(own: &Arc<Keypair>) -> Router {
+pub(super) fn improved(own: &Arc<Keypair>) -> Router {
     router_by(own, Rules::improved())
 }
 
 /// The reference's rules at our pace, so that rules are all that differs.
-fn strict(own: &Arc<Keypair>) -> Router {
+pub(super) fn strict(own: &Arc<Keypair>) -> Router {
     router_by(own, Rules::strict())
 }
 
-fn after(millis: u64) -> Instant {
+pub(super) fn after(millis: u64) -> Instant {
     START + Duration::from_millis(millis)
 }
 
@@ -52,7 +52,7 @@ fn bootstraps(router: &mut Router) -> Vec<Sent> {
 }
 
 /// The bootstraps of `node` among those that are sent, as (port, key towards which they go).
-fn bootstraps_of(router: &mut Router, node: &Keypair) -> Vec<(Port, PublicKey)> {
+pub(super) fn bootstraps_of(router: &mut Router, node: &Keypair) -> Vec<(Port, PublicKey)> {
     bootstraps(router).into_iter().filter(|it| it.key == node.public()).map(|it| (it.port, it.towards)).collect()
 }
 
@@ -64,12 +64,12 @@ fn bootstrap_aged(router: &mut Router, from: Port, node: &Keypair, hop_limit: u8
     router.handle_protocol_frame(from, &Frame::Bootstrap(frame), now).unwrap();
 }
 
-fn route(router: &Router, node: &Keypair) -> Option<Route> {
+pub(super) fn route(router: &Router, node: &Keypair) -> Option<Route> {
     router.snake.routes.get(&node.public()).copied()
 }
 
 /// Lets time pass until the router bootstraps, long after it last had a reason to; says when that was.
-fn settle(router: &mut Router) -> Instant {
+pub(super) fn settle(router: &mut Router) -> Instant {
     run(router, at(120));
     sent(router);
     let ticks = (1..40).map(|n| at(120) + Timings::eager().maintenance * n);
