@@ -4,7 +4,7 @@
 //! does, whoever hears of it on the way tries another one with the bootstrap that it kept. Where bootstraps came by the lost peering and
 //! went on, the way to their keys is withdrawn, by the way that they went. Every step follows a route that a bootstrap left, and no route is
 //! followed twice in a direction. So a notice ends, and a peer can disturb no routes but those that lead through itself, which it could as
-//! well not serve. It can make a node bootstrap earlier, but not more often than any change in its neighbourhood does.
+//! well not serve. It can make a node bootstrap earlier, within limits.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ impl Router {
     /// A bootstrap that left by `port` did not get where it was to go; returns who is to know.
     fn way_on_broke(&mut self, key: &PublicKey, port: Port, now: Instant) -> Option<Port> {
         if *key == self.own {
-            self.bootstrap_got_lost(port, now);
+            self.bootstrap_is_said_to_be_lost(port, now);
             return None;
         }
         let route = self.snake.routes.get_mut(key).filter(|route| route.next == Some(port) && !route.is_reported)?;

@@ -4,6 +4,7 @@ use super::fair::FairTable;
 use super::next_hop::{self, NextHop, SnakeQuery, SnakeView};
 use super::timers::{RouterTimer, Timings};
 use super::{Port, Router};
+use crate::bounded::TokenBucket;
 use crate::drops::DropReason;
 use crate::keys::{PublicKey, Signature};
 use crate::time::{Duration, Instant};
@@ -18,6 +19,9 @@ const AGE_UNIT: Duration = Duration::from_millis(40);
 const AGED_BY_HOPS: u8 = 75;
 /// Between the news that our bootstrap got lost and the next one: what is broken and who is still there should be known nearby by then.
 const GATHERING: Duration = Duration::from_millis(20);
+/// Seconds for each time that we believe others that our bootstrap got lost, ten times of which can be saved up. A peer that says so of
+/// every one makes us bootstrap six times as often as we would; without a limit it were twenty times.
+const HEARSAY_COST: u32 = 5;
 
 /// The routing table: one entry per node whose bootstraps pass here, charged to the peering it came from.
 pub(super) type Routes = FairTable<Route>;
@@ -79,6 +83,8 @@ pub(super) struct Snake {
     successor: Option<(PublicKey, Port)>,
     /// When that was.
     bootstrapped_at: Option<Instant>,
+    /// How often we bootstrap because others say that we should.
+    hearsay: TokenBucket,
     /// When our next bootstrap is due; it goes out with the first tick from then on.
     pub(super) bootstrap_due: Instant,
     /// The pause after our next bootstrap.
@@ -94,6 +100,7 @@ impl Snake {
             descending: None,
             successor: None,
             bootstrapped_at: None,
+            hearsay: TokenBucket::new(1, 10 * HEARSAY_COST, now),
             bootstrap_due: now,
             pause: Duration::ZERO,
             unsettled: true,
@@ -109,6 +116,11 @@ impl Snake {
     /// Our place in the tree changed, and with it the ways that bootstraps take.
     pub(super) fn unsettle(&mut self) {
         self.unsettled = true;
+    }
+
+    /// Whether our last bootstrap left by `port`, and is not known to be lost.
+    fn left_by(&self, port: Port) -> bool {
+        self.successor.is_some_and(|(_, left_by)| left_by == port)
     }
 
     /// Forgets the routes that came from or went to a peering that ended (§4.6).
@@ -299,9 +311,20 @@ impl Router {
         }
     }
 
+    /// A peer says that our bootstrap, which left by `port`, got lost.
+    pub(super) fn bootstrap_is_said_to_be_lost(&mut self, port: Port, now: Instant) {
+        if self.snake.left_by(port) {
+            if self.snake.hearsay.take(HEARSAY_COST, now) {
+                self.bootstrap_got_lost(port, now);
+            } else {
+                self.drops.count(DropReason::RateLimited);
+            }
+        }
+    }
+
     /// Bootstraps again if the last one left by `port`.
-    pub(super) fn bootstrap_got_lost(&mut self, port: Port, now: Instant) {
-        if self.snake.successor.is_some_and(|(_, left_by)| left_by == port) {
+    fn bootstrap_got_lost(&mut self, port: Port, now: Instant) {
+        if self.snake.left_by(port) {
             self.snake.successor = None;
             self.snake.schedule_bootstrap(now);
             self.hasten_bootstrap(now);
