@@ -88,7 +88,7 @@ drop_reasons! {
     SpoofedSource = "spoofed_source",
     /// A lookup answer that nobody asked for, or with a wrong signature.
     BadAnswer = "bad_answer",
-    /// Lookups, resets or cookies beyond their rate.
+    /// Lookups, resets, cookies or route notices beyond their rate.
     RateLimited = "rate_limited",
     /// The TUN did not take the packet.
     TunWrite = "tun_write",

@@ -15,6 +15,7 @@ use crate::time::Instant;
 use crate::wire::coords::CoordsRef;
 use crate::wire::frame::{self, Frame, Header, TrafficFrame, TrafficHeader};
 use crate::wire::hello::{HELLO_LEN, Hello};
+use crate::wire::notice::{RouteNotice, RouteTrouble};
 use crate::wire::snake::{Bootstrap, Watermark};
 use crate::wire::tree::Announcement;
 use crate::wire::{Reader, broadcast::WakeupBroadcast, varint};
@@ -32,6 +33,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("hello", hello),
     ("link", link),
     ("node", node),
+    ("notice", notice),
     ("session", session),
 ];
 
@@ -61,6 +63,7 @@ pub fn frame(data: &[u8]) {
             assert!(built.is_ok_and(|built| frame::parse(&built) == Ok(Frame::Broadcast(fields))));
         }
         Ok(Frame::Traffic(fields)) => traffic(data, &fields),
+        Ok(Frame::RouteNotice(_, body)) => assert_eq!(data.get(frame::HEADER_LEN..), Some(body)),
         Ok(Frame::Keepalive | Frame::Unknown(_)) => {}
         Err(_) => refused(data),
     }
@@ -139,6 +142,17 @@ pub fn broadcast(data: &[u8]) {
     let Ok(broadcast) = WakeupBroadcast::parse(data) else { return };
     assert!(data.starts_with(&broadcast.encode()));
     let _ = broadcast.verify(&OWN.public(), Scheme::Ed25519);
+}
+
+/// A route notice's body: accepted is what would be written, and it fits a frame.
+pub fn notice(data: &[u8]) {
+    let Ok(notice) = RouteNotice::parse(data) else { return };
+    assert_eq!(notice.encode(), data);
+    assert!(RouteNotice::about(notice.keys()).eq([notice.clone()]));
+    for trouble in [RouteTrouble::Broken, RouteTrouble::Withdrawn] {
+        let built = frame::route_notice(trouble, &notice);
+        assert!(built.is_ok_and(|built| frame::parse(&built) == Ok(Frame::RouteNotice(trouble, data))));
+    }
 }
 
 /// Integers and coordinates: one form each, and distance is a metric.

@@ -14,6 +14,7 @@ use pinecone::rng::Rng;
 use pinecone::router::{PeerKind, Port, Router, RouterConfig, Verdict};
 use pinecone::time::{Duration, Instant, UnixClock, UnixMillis};
 use pinecone::wire::coords::Coords;
+use pinecone::wire::extensions::Extensions;
 use pinecone::wire::frame::{self, FrameKind, Header};
 
 const LATENCY: Duration = Duration::from_millis(5);
@@ -78,8 +79,8 @@ impl Network {
 
     fn connect(&mut self, a: usize, b: usize) {
         let (key_a, key_b, now) = (self.key(a), self.key(b), self.now);
-        let port_a = self.router(a).add_peer(key_b, PeerKind::Remote, now).unwrap();
-        let port_b = self.router(b).add_peer(key_a, PeerKind::Remote, now).unwrap();
+        let port_a = self.router(a).add_peer(key_b, PeerKind::Remote, Extensions::NONE, now).unwrap();
+        let port_b = self.router(b).add_peer(key_a, PeerKind::Remote, Extensions::NONE, now).unwrap();
         self.links.insert((a, port_a), (b, port_b));
         self.links.insert((b, port_b), (a, port_a));
         self.drain(a);

@@ -19,6 +19,7 @@ use crate::node::{Node, NodeConfig, PeerInfo, PeerKind, Port};
 use crate::time::{Duration, Instant, UnixMillis};
 use crate::wire::Reader;
 use crate::wire::coords::Coords;
+use crate::wire::extensions::Extensions;
 use crate::wire::frame::{self, TrafficHeader};
 use crate::wire::snake::Watermark;
 
@@ -77,7 +78,14 @@ fn bytes<'a>(script: &mut Reader<'a>) -> &'a [u8] {
 }
 
 fn peer(key: PublicKey) -> PeerInfo {
-    PeerInfo { key, kind: PeerKind::Remote, uri: String::new(), inbound: true, authenticated: false }
+    PeerInfo {
+        key,
+        kind: PeerKind::Remote,
+        uri: String::new(),
+        inbound: true,
+        authenticated: false,
+        extensions: Extensions::ROUTE_NOTICES,
+    }
 }
 
 fn receive(node: &mut Node, port: Port, frame: PacketBuf, now: Instant) {

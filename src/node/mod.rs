@@ -241,7 +241,7 @@ impl Node {
     /// # Errors
     /// If all [`MAX_PORT`](crate::router::MAX_PORT) ports are in use.
     pub fn add_peer(&mut self, peer: PeerInfo, now: Instant) -> Result<Port, PortsExhausted> {
-        let port = self.router.add_peer(peer.key, peer.kind, now)?;
+        let port = self.router.add_peer(peer.key, peer.kind, peer.extensions, now)?;
         self.peerings.insert(port, Peering::new(peer, now));
         self.settle(now);
         Ok(port)

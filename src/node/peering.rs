@@ -4,6 +4,7 @@ use crate::keys::PublicKey;
 use crate::node::outbox::Outbox;
 use crate::router::PeerKind;
 use crate::time::Instant;
+use crate::wire::extensions::Extensions;
 
 /// A peering that came up.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct PeerInfo {
     pub inbound: bool,
     /// Whether the link proved the key.
     pub authenticated: bool,
+    /// What the peer understands beyond plain Pinecone.
+    pub extensions: Extensions,
 }
 
 /// One peering.

@@ -7,6 +7,7 @@ use super::tree::{self, Action, Candidate, Update};
 use super::{PeerMisbehaved, Port, Router};
 use crate::buf::PacketBuf;
 use crate::drops::DropReason;
+use crate::keys::PublicKey;
 use crate::time::Instant;
 use crate::wire::coords::Coords;
 use crate::wire::frame;
@@ -78,7 +79,7 @@ impl Router {
         if self.is_waiting() {
             self.update_tree();
         } else {
-            self.carry_out(self.amended(tree::decide(&update), &update), from, is_first, now);
+            self.carry_out(self.amended(tree::decide(&update), &update, now), from, is_first, now);
         }
         if is_first && !key_is_known {
             self.greet(from, now);
@@ -108,12 +109,13 @@ impl Router {
     }
 
     /// What to do instead of leaving the tree, where a second parent is allowed.
-    fn amended(&self, action: Action, update: &Update) -> Action {
+    fn amended(&self, action: Action, update: &Update, now: Instant) -> Action {
         if action != Action::BecomeRootAndWait || !self.config.rules.second_parent {
             return action;
         }
         let moved = update.from_parent && !update.has_loop && update.root.is_eq() && update.sequence.is_eq();
-        if moved && self.tree.parent.is_some_and(|parent| self.is_feasible(parent)) {
+        let parent = self.tree.parent.and_then(|port| self.peers.get(port)).and_then(|peer| peer.heard.as_ref());
+        if moved && parent.is_some_and(|parent| self.is_feasible(parent, now)) {
             return Action::AcceptUpdate;
         }
         Action::ReplaceParent
@@ -122,26 +124,49 @@ impl Router {
     /// Whether following a peer cannot make a loop, whatever it has not heard of yet: it is in our tree, less deep than we ever were under
     /// this sequence of the root, and what it announced does not come from us. (Nodes below us are deeper than we are; this is Babel's
     /// feasibility condition, RFC 8966 §2.4.)
-    fn is_feasible(&self, port: Port) -> bool {
-        let heard = self.peers.get(port).and_then(|peer| peer.heard.as_ref());
+    fn is_feasible(&self, heard: &Heard, now: Instant) -> bool {
         let (root, depth) = self.tree.shallowest;
-        heard.is_some_and(|heard| heard.announcement.root == root && !heard.has_loop && heard.coords.len() < depth)
+        root == self.tree.root && heard.coords.len() < depth && self.is_sound(heard, now)
     }
 
     /// The parent is lost: takes the least deep of those peers that are safe to follow, or does without one for a while.
-    pub(super) fn replace_parent(&mut self, now: Instant) {
-        let feasible = self.peers.iter().filter(|(port, _)| self.is_feasible(*port));
-        let by_depth = feasible.filter_map(|(port, peer)| {
+    ///
+    /// If it is `gone`, every way that does not lead through it is as good as it was, so any peer that has one will do. A parent that is
+    /// still there left for a reason that we do not know, and which may hold for the ways of others too.
+    pub(super) fn replace_parent(&mut self, gone: Option<PublicKey>, now: Instant) {
+        let candidates = self.peers.iter().filter_map(|(port, peer)| {
             let heard = peer.heard.as_ref()?;
-            Some((heard.coords.len(), heard.order, port))
+            let avoids = |key: &PublicKey| self.is_sound(heard, now) && !heard.announcement.contains(key);
+            let is_feasible = self.is_feasible(heard, now);
+            let is_wanted = is_feasible || gone.as_ref().is_some_and(avoids);
+            is_wanted.then_some((!is_feasible, heard.coords.len(), heard.order, port))
         });
-        match by_depth.min() {
-            Some((_, _, port)) => {
+        match candidates.min() {
+            Some((.., port)) => {
                 self.follow(port);
                 self.snake.schedule_bootstrap(now);
             }
             None => self.leave_tree(now),
         }
+    }
+
+    /// Whether what a peer announced is of the root that we follow, young enough, and not from us.
+    fn is_sound(&self, heard: &Heard, now: Instant) -> bool {
+        heard.announcement.root == self.tree.root
+            && !heard.has_loop
+            && !heard.at.has_passed(self.config.timings.announcement_lifetime, now)
+    }
+
+    /// Whether the parent is as good as another peer: both are of the same root. The reference prefers whoever told of it first, which
+    /// after a change of the parent is merely somebody, perhaps below us.
+    fn keeps_parent_over(&self, port: Port, now: Instant) -> bool {
+        let heard = |port| self.peers.get(port).and_then(|peer| peer.heard.as_ref());
+        let parent = self.tree.parent.and_then(heard);
+        self.config.rules.second_parent
+            && parent.is_some_and(|parent| {
+                self.is_sound(parent, now)
+                    && heard(port).is_some_and(|it| it.announcement.root == parent.announcement.root)
+            })
     }
 
     /// Becomes root and lets that spread before choosing again.
@@ -163,7 +188,7 @@ impl Router {
                 self.select_parent(self.tree.root, now);
             }
             Action::BecomeRootAndWait => self.leave_tree(now),
-            Action::ReplaceParent => self.replace_parent(now),
+            Action::ReplaceParent => self.replace_parent(None, now),
             Action::InformPeer => {
                 self.update_tree();
                 // The first announcement of a peer may have crossed ours, which went out when the peering came up.
@@ -185,7 +210,7 @@ impl Router {
         });
         match tree::select(self.own, current, candidates) {
             None if self.tree.parent.is_some() => self.become_root(now),
-            Some(port) if self.tree.parent != Some(port) => {
+            Some(port) if self.tree.parent != Some(port) && !self.keeps_parent_over(port, now) => {
                 self.follow(port);
                 self.snake.schedule_bootstrap(now);
             }

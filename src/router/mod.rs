@@ -7,7 +7,7 @@
 //!
 //! - `api`: what goes in and comes out;
 //! - `peers`: the peerings and what they announced; `tree`, `announce`: the spanning tree;
-//! - `snake`: routes that bootstraps left; `broadcast`: wakeup broadcasts;
+//! - `snake`: routes that bootstraps left; `notices`: news of their end; `broadcast`: wakeup broadcasts;
 //! - `next_hop`, `forward`: from state to verdict;
 //! - `profile`: where we may differ from the reference, and by how much;
 //! - `fair`, `budget`, `outgoing`, `events`, `timers`: what keeps it bounded, and in time.
@@ -20,6 +20,7 @@ mod events;
 mod fair;
 mod forward;
 mod next_hop;
+mod notices;
 mod outgoing;
 mod peers;
 mod profile;
@@ -55,6 +56,7 @@ use crate::drops::{DropCounters, DropReason};
 use crate::keys::{Keypair, PublicKey};
 use crate::time::{Instant, UnixClock};
 use crate::wire::coords::Coords;
+use crate::wire::extensions::Extensions;
 use crate::wire::frame::Frame;
 use crate::wire::tree::Root;
 
@@ -109,18 +111,25 @@ impl Router {
         }
     }
 
-    /// Takes in a peering that came up: it gets the lowest free port, and our announcement as its first frame.
+    /// Takes in a peering that came up: it gets the lowest free port, and our announcement as its first frame. `extensions` is what the
+    /// peer announced.
     ///
     /// # Errors
     /// [`PortsExhausted`] if there are [`MAX_PORT`] already.
-    pub fn add_peer(&mut self, key: PublicKey, kind: PeerKind, now: Instant) -> Result<Port, PortsExhausted> {
+    pub fn add_peer(
+        &mut self,
+        key: PublicKey,
+        kind: PeerKind,
+        extensions: Extensions,
+        now: Instant,
+    ) -> Result<Port, PortsExhausted> {
         let port = self.peers.free_port()?;
-        self.add_peer_at(port, key, kind, now);
+        self.add_peer_at(port, Peer::new(key, kind, extensions, now), now);
         Ok(port)
     }
 
-    fn add_peer_at(&mut self, port: Port, key: PublicKey, kind: PeerKind, now: Instant) {
-        self.peers.insert(port, Peer::new(key, kind, now));
+    fn add_peer_at(&mut self, port: Port, peer: Peer, now: Instant) {
+        self.peers.insert(port, peer);
         if !self.timers.is_set(RouterTimer::Maintenance) {
             self.timers.set(RouterTimer::Maintenance, now + self.config.timings.maintenance);
         }
@@ -130,21 +139,24 @@ impl Router {
     /// Forgets a peering that ended (§4.6). Frames that wait for it are dropped.
     pub fn remove_peer(&mut self, port: Port, now: Instant) {
         self.forget_signers(port);
-        if self.peers.remove(port).is_none() {
-            return;
-        }
+        let Some(peer) = self.peers.remove(port) else { return };
         self.drops.add(DropReason::PeeringClosed, self.outgoing.forget(port) as u64);
         self.events.forget(port);
         if self.peers.is_empty() {
             return self.start_over(now);
         }
-        self.reroute(port, now);
+        let notices = self.notices_of_loss(port);
+        self.forget_routes(port, now);
         if self.tree.parent == Some(port) && self.config.rules.second_parent {
-            self.replace_parent(now);
+            self.replace_parent(Some(peer.key), now);
         } else if self.tree.parent == Some(port) {
             self.select_parent_anew(now);
         } else {
             self.update_tree();
+        }
+        self.resend(port, now);
+        for (trouble, told) in notices {
+            self.tell(trouble, told);
         }
     }
 
@@ -176,6 +188,7 @@ impl Router {
                 self.handle_bootstrap(from, frame, now);
                 Ok(())
             }
+            Frame::RouteNotice(trouble, body) => self.handle_notice(from, *trouble, body, now),
             Frame::Traffic(_) | Frame::Unknown(_) => {
                 self.drops.count(DropReason::UnknownFrame);
                 Ok(())

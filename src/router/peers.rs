@@ -5,10 +5,12 @@
 
 use super::budget::Allowance;
 use super::next_hop::Rank;
-use super::{MAX_PORT, PeerKind, Port};
+use super::{MAX_PORT, PeerKind, Port, notices};
+use crate::bounded::TokenBucket;
 use crate::keys::PublicKey;
 use crate::time::Instant;
 use crate::wire::coords::Coords;
+use crate::wire::extensions::Extensions;
 use crate::wire::tree::{Announcement, Hop, Root};
 
 /// All port numbers are in use.
@@ -41,10 +43,14 @@ pub(super) struct Peer {
     pub(super) tree_checks: Allowance,
     /// Checks of bootstraps and broadcasts.
     pub(super) snake_checks: Allowance,
+    /// What it understands beyond plain Pinecone.
+    pub(super) extensions: Extensions,
+    /// Keys in its route notices.
+    pub(super) notices: TokenBucket,
 }
 
 impl Peer {
-    pub(super) fn new(key: PublicKey, kind: PeerKind, now: Instant) -> Self {
+    pub(super) fn new(key: PublicKey, kind: PeerKind, extensions: Extensions, now: Instant) -> Self {
         Self {
             key,
             kind,
@@ -52,6 +58,8 @@ impl Peer {
             unchecked: None,
             tree_checks: Allowance::for_announcements(now),
             snake_checks: Allowance::for_single_checks(now),
+            extensions,
+            notices: TokenBucket::new(notices::RATE, notices::BURST, now),
         }
     }
 
@@ -154,7 +162,7 @@ mod tests {
     use crate::keys::{Keypair, Seed};
 
     fn peer(n: u8) -> Peer {
-        Peer::new(PublicKey([n; 32]), PeerKind::Remote, Instant::ZERO)
+        Peer::new(PublicKey([n; 32]), PeerKind::Remote, Extensions::NONE, Instant::ZERO)
     }
 
     #[test]

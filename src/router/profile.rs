@@ -4,8 +4,10 @@
 //! on its own, so that its worth can be measured too (`docs/routing-quality.md` has the numbers).
 
 use super::Timings;
+use crate::wire::extensions::Extensions;
 
-/// Where a router goes beyond the reference's rules. Each makes decisions of its own nodes alone; what is on the wire stays the same.
+/// Where a router goes beyond the reference's rules. Each makes decisions of its own nodes alone, and what a plain
+/// Pinecone node gets to see stays the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rules {
@@ -19,17 +21,27 @@ pub struct Rules {
     pub second_parent: bool,
     /// Wakeup broadcasts are hints: of those that arrive in a burst only the first are checked, remembered and passed on.
     pub few_hints: bool,
+    /// Who loses a peering tells the nodes whose routes went through it, as far as they announced to understand that: see
+    /// [`Extensions::ROUTE_NOTICES`].
+    pub notices: bool,
 }
 
 impl Rules {
     /// None of them: the reference's rules.
     pub const fn strict() -> Self {
-        Self { hand_over: false, one_root: false, second_parent: false, few_hints: false }
+        Self { hand_over: false, one_root: false, second_parent: false, few_hints: false, notices: false }
     }
 
     /// All of them.
     pub const fn improved() -> Self {
-        Self { hand_over: true, one_root: true, second_parent: true, few_hints: true }
+        Self { hand_over: true, one_root: true, second_parent: true, few_hints: true, notices: true }
+    }
+}
+
+impl Rules {
+    /// What peers have to be told that we understand.
+    pub const fn extensions(&self) -> Extensions {
+        if self.notices { Extensions::ROUTE_NOTICES } else { Extensions::NONE }
     }
 }
 

@@ -4,6 +4,7 @@ use super::fair::FairTable;
 use super::next_hop::{self, NextHop, SnakeQuery, SnakeView};
 use super::timers::{RouterTimer, Timings};
 use super::{Port, Router};
+use crate::bounded::TokenBucket;
 use crate::drops::DropReason;
 use crate::keys::{PublicKey, Signature};
 use crate::time::{Duration, Instant};
@@ -16,6 +17,11 @@ const AGE_UNIT: Duration = Duration::from_millis(40);
 /// Each hop makes a bootstrap one unit older. One that was never kept stops at this age, three of the ten seconds that a route lives, so
 /// that the longest ways stay open; one that was kept for longer is beyond it and goes on ageing.
 const AGED_BY_HOPS: u8 = 75;
+/// Between the news that our bootstrap got lost and the next one: what is broken and who is still there should be known nearby by then.
+const GATHERING: Duration = Duration::from_millis(20);
+/// Seconds for each time that we believe others that our bootstrap got lost, ten times of which can be saved up. A peer that says so of
+/// every one makes us bootstrap six times as often as we would; without a limit it were twenty times.
+const HEARSAY_COST: u32 = 5;
 
 /// The routing table: one entry per node whose bootstraps pass here, charged to the peering it came from.
 pub(super) type Routes = FairTable<Route>;
@@ -35,6 +41,8 @@ pub(super) struct Route {
     pub(super) sequence: u64,
     /// The bootstrap itself, to be handed on.
     pub(super) kept: Kept,
+    /// Its key has been told that it did not get where it was to go.
+    pub(super) is_reported: bool,
 }
 
 /// What is needed to send a bootstrap again that went by.
@@ -43,7 +51,7 @@ pub(super) struct Kept {
     pub(super) signature: Signature,
     /// The watermark that it came with.
     pub(super) watermark: Watermark,
-    /// The key towards which it was sent on: its successor, as far as we knew.
+    /// The key towards which it was sent on: its successor, as far as we knew. [`PublicKey::FULL`] if it got lost on its way there.
     pub(super) successor: PublicKey,
 }
 
@@ -58,6 +66,11 @@ impl Route {
     pub(super) fn is_live(&self, now: Instant) -> bool {
         now < self.live_until
     }
+
+    /// The bootstrap did not get where it went. Whoever shows up next is nearer than nobody, even if it is the same successor again.
+    pub(super) fn lose_way_on(&mut self) {
+        (self.next, self.kept.successor, self.is_reported) = (None, PublicKey::FULL, true);
+    }
 }
 
 /// Our place in the snake.
@@ -66,8 +79,12 @@ pub(super) struct Snake {
     pub(super) routes: Routes,
     /// The next lower node that we know of, and the route to it. Its bootstraps end here.
     pub(super) descending: Option<(PublicKey, Route)>,
-    /// The next higher node that we knew of when we bootstrapped last.
-    successor: Option<PublicKey>,
+    /// The next higher node that we knew of when we bootstrapped last, and where that bootstrap went.
+    successor: Option<(PublicKey, Port)>,
+    /// When that was.
+    bootstrapped_at: Option<Instant>,
+    /// How often we bootstrap because others say that we should.
+    hearsay: TokenBucket,
     /// When our next bootstrap is due; it goes out with the first tick from then on.
     pub(super) bootstrap_due: Instant,
     /// The pause after our next bootstrap.
@@ -82,6 +99,8 @@ impl Snake {
             routes: Routes::new(max_routes),
             descending: None,
             successor: None,
+            bootstrapped_at: None,
+            hearsay: TokenBucket::new(1, 10 * HEARSAY_COST, now),
             bootstrap_due: now,
             pause: Duration::ZERO,
             unsettled: true,
@@ -99,6 +118,11 @@ impl Snake {
         self.unsettled = true;
     }
 
+    /// Whether our last bootstrap left by `port`, and is not known to be lost.
+    fn left_by(&self, port: Port) -> bool {
+        self.successor.is_some_and(|(_, left_by)| left_by == port)
+    }
+
     /// Forgets the routes that came from or went to a peering that ended (§4.6).
     fn forget_port(&mut self, port: Port, now: Instant) {
         self.routes.retain(|route| route.via != port && route.next != Some(port));
@@ -112,10 +136,25 @@ impl Snake {
     }
 
     fn forget_descending_via(&mut self, port: Port, now: Instant) {
-        if self.descending.is_some_and(|(_, route)| route.via == port) {
+        match &mut self.descending {
+            Some((_, route)) if route.via == port => {
+                self.descending = None;
+                self.schedule_bootstrap(now);
+            }
+            Some((_, route)) if route.next == Some(port) => route.next = None,
+            _ => {}
+        }
+    }
+
+    /// Forgets the route to `key` if it leads through `port`; returns where its bootstrap went.
+    pub(super) fn withdraw(&mut self, key: &PublicKey, port: Port, now: Instant) -> Option<Port> {
+        if self.descending.is_some_and(|(descending, route)| descending == *key && route.via == port) {
             self.descending = None;
             self.schedule_bootstrap(now);
         }
+        let next = self.routes.get(key).filter(|route| route.via == port)?.next;
+        self.routes.remove(key);
+        next
     }
 
     /// Step 4 of §6.2: the highest key below ours is our descending neighbour. Says whether it is another one than
@@ -167,7 +206,7 @@ impl Router {
         let live_until = now + self.config.timings.route_lifetime.saturating_sub(self.age_of(frame));
         let Bootstrap { root, sequence, signature } = bootstrap;
         let kept = Kept { signature, watermark: frame.watermark, successor: watermark.key };
-        let route = Route { via: from, next, live_until, root, sequence, kept };
+        let route = Route { via: from, next, live_until, root, sequence, kept, is_reported: false };
         // The watermark is not asked before the route is stored: a bootstrap that loops ends here, but it was here.
         if self.snake.routes.insert(key, from, route).is_some() {
             self.drops.count(DropReason::TableFull);
@@ -185,7 +224,7 @@ impl Router {
                 self.send_bootstrap(port, &BootstrapFrame { watermark, hop_limit, ..*frame });
             }
         }
-        if self.config.rules.hand_over {
+        if self.config.rules.hand_over && route.is_live(now) {
             self.introduce(&key, now);
         }
     }
@@ -195,7 +234,7 @@ impl Router {
     fn introduce(&mut self, key: &PublicKey, now: Instant) {
         let below = self.snake.routes.range(..*key).next_back().map(|(below, route)| (*below, *route));
         if self.own < *key && below.is_none_or(|(below, _)| below < self.own) {
-            if self.snake.successor.is_none_or(|successor| *key < successor) {
+            if self.snake.successor.is_none_or(|(successor, _)| *key < successor) {
                 self.snake.schedule_bootstrap(now);
             }
         } else if let Some((below, route)) = below
@@ -206,7 +245,7 @@ impl Router {
     }
 
     /// Sends a bootstrap that went by where it would go now.
-    fn hand_over(&mut self, key: &PublicKey, route: &Route, now: Instant) {
+    pub(super) fn hand_over(&mut self, key: &PublicKey, route: &Route, now: Instant) {
         if !route.is_live(now) || !self.is_our_root(&route.root) {
             return;
         }
@@ -248,18 +287,56 @@ impl Router {
         root.key == self.tree.root.key && (self.config.rules.one_root || root.sequence == self.tree.root.sequence)
     }
 
-    /// A peering ended: the bootstraps that left by it are sent another way, and routes through it are forgotten.
-    pub(super) fn reroute(&mut self, lost: Port, now: Instant) {
-        if !self.config.rules.hand_over {
-            return self.snake.forget_port(lost, now);
+    /// A peering ended: forgets the routes through it.
+    pub(super) fn forget_routes(&mut self, lost: Port, now: Instant) {
+        if self.config.rules.hand_over {
+            self.snake.forget_routes_via(lost, now);
+        } else {
+            self.snake.forget_port(lost, now);
         }
-        self.snake.forget_routes_via(lost, now);
+    }
+
+    /// Sends the bootstraps that left by a peering that ended another way. To be called when our place in the tree is certain again.
+    pub(super) fn resend(&mut self, lost: Port, now: Instant) {
+        if !self.config.rules.hand_over {
+            return;
+        }
+        self.bootstrap_got_lost(lost, now);
         let left_by = self.snake.routes.iter().filter(|(_, route)| route.next == Some(lost));
-        for (key, route) in left_by.map(|(key, route)| (*key, *route)).collect::<Vec<_>>() {
-            if let Some(route) = self.snake.routes.get_mut(&key) {
-                route.next = None;
-            }
+        for key in left_by.map(|(key, _)| *key).collect::<Vec<_>>() {
+            let Some(route) = self.snake.routes.get_mut(&key) else { continue };
+            route.lose_way_on();
+            let route = *route;
             self.hand_over(&key, &route, now);
+        }
+    }
+
+    /// A peer says that our bootstrap, which left by `port`, got lost.
+    pub(super) fn bootstrap_is_said_to_be_lost(&mut self, port: Port, now: Instant) {
+        if self.snake.left_by(port) {
+            if self.snake.hearsay.take(HEARSAY_COST, now) {
+                self.bootstrap_got_lost(port, now);
+            } else {
+                self.drops.count(DropReason::RateLimited);
+            }
+        }
+    }
+
+    /// Bootstraps again if the last one left by `port`.
+    fn bootstrap_got_lost(&mut self, port: Port, now: Instant) {
+        if self.snake.left_by(port) {
+            self.snake.successor = None;
+            self.snake.schedule_bootstrap(now);
+            self.hasten_bootstrap(now);
+        }
+    }
+
+    /// Brings the next tick forward, to when a bootstrap may follow the last one. Where there is news of one route, there soon is of more.
+    fn hasten_bootstrap(&mut self, now: Instant) {
+        let settling = self.config.timings.settling;
+        let earliest = self.snake.bootstrapped_at.map_or(now, |at| at + settling).max(now + GATHERING);
+        if self.config.rules.notices && self.timers.get(RouterTimer::Maintenance).is_some_and(|tick| earliest < tick) {
+            self.timers.set(RouterTimer::Maintenance, earliest);
         }
     }
 
@@ -325,7 +402,8 @@ impl Router {
     fn bootstrap(&mut self, now: Instant) {
         let query = SnakeQuery { destination: self.own, bootstrap: true, watermark: Watermark::NONE };
         let (Some(NextHop::Port(port)), watermark) = next_hop::by_key(&self.snake_view(now), &query) else { return };
-        self.snake.successor = Some(watermark.key);
+        self.snake.successor = Some((watermark.key, port));
+        self.snake.bootstrapped_at = Some(now);
         let payload = Bootstrap::sign(self.next_sequence(now), self.tree.root, &self.keypair).encode();
         let (destination, payload) = (self.own, &payload[..]);
         self.send_bootstrap(

@@ -101,6 +101,10 @@ impl Timers {
         self.0[timer as usize] = None;
     }
 
+    pub(super) fn get(&self, timer: RouterTimer) -> Option<Instant> {
+        self.0[timer as usize]
+    }
+
     pub(super) fn is_set(&self, timer: RouterTimer) -> bool {
         self.0[timer as usize].is_some()
     }

@@ -31,6 +31,7 @@ use crate::shell::transport::{Ends, Incoming};
 use crate::shell::tun::Tun;
 use crate::shell::wanted::Wanted;
 use crate::time::{Duration, Instant};
+use crate::wire::extensions::Extensions;
 
 /// Packets taken from the TUN per turn.
 const TUN_PACKETS: usize = 64;
@@ -273,7 +274,7 @@ impl Core {
         }
         match event {
             PeerEvent::Connected(ends) => self.peerings.connected(id, ends),
-            PeerEvent::Up(key) => self.peer_up(id, key, now),
+            PeerEvent::Up(key, extensions) => self.peer_up(id, key, extensions, now),
             PeerEvent::Frames(frames) => self.frames(id, frames, now),
             PeerEvent::Closed(closed) => self.close(id, &closed.to_string(), now),
         }
@@ -289,7 +290,7 @@ impl Core {
         }
     }
 
-    fn peer_up(&mut self, id: PeeringId, key: PublicKey, now: Instant) {
+    fn peer_up(&mut self, id: PeeringId, key: PublicKey, extensions: Extensions, now: Instant) {
         let Some(peering) = self.peerings.get(id) else { return };
         let ends = peering.ends;
         let authenticated = ends.is_some_and(|ends| ends.authenticated);
@@ -302,7 +303,8 @@ impl Core {
             return;
         }
         let (uri, origin) = (peering.uri.clone(), peering.origin.clone());
-        let info = PeerInfo { key, kind: peering.kind, uri: uri.clone(), inbound: origin.is_inbound(), authenticated };
+        let (kind, inbound) = (peering.kind, origin.is_inbound());
+        let info = PeerInfo { key, kind, uri: uri.clone(), inbound, authenticated, extensions };
         let verdict = match (&origin, ends, &mut self.lan) {
             (Origin::Lan { interface, .. }, Some(ends), Some(lan)) => {
                 lan.peering_up(id, *interface, ends, key, info.inbound, now)

@@ -177,7 +177,10 @@ async fn start_core(
 ) -> Result<JoinHandle<io::Error>, DaemonError> {
     let clock = Clock::new();
     let mut rng = Rng::new(random_seed().map_err(os("get random bytes"))?);
-    let hello = Hello { key: keypair.public(), extension_version: 0, extensions: 0 }.encode(&keypair);
+    let profile = Profile::improved();
+    let extensions = profile.rules.extensions();
+    let hello = Hello { key: keypair.public(), extension_version: extensions.version(), extensions: extensions.bits() };
+    let hello = hello.encode(&keypair);
     let peerings = Peerings::new(hello, keypair.public(), clock);
     let node_config = NodeConfig {
         mtu: config.tun.mtu,
@@ -186,7 +189,7 @@ async fn start_core(
         firewall: config.firewall.inbound.clone(),
         max_routes: MAX_ROUTES,
         max_sessions: MAX_SESSIONS,
-        profile: Profile::improved(),
+        profile,
     };
     let (node_seed, now, own_key) = (rng.bytes(), clock.now(), keypair.public());
     let node = Node::new(node_config, keypair, node_seed, now, clock.unix_now());

@@ -20,6 +20,7 @@ use crate::shell::clock::Clock;
 use crate::shell::timer::Timer;
 use crate::shell::transport::{Connection, DialError, Ends, Stream};
 use crate::time::{Duration, Instant};
+use crate::wire::extensions::Extensions;
 
 /// Frames that pass between a peering and the core at a time.
 pub(crate) type Batch = Vec<PacketBuf>;
@@ -50,8 +51,8 @@ pub(crate) struct FromPeer {
 pub(crate) enum PeerEvent {
     /// The connection is there; hellos are being exchanged.
     Connected(Ends),
-    /// The hellos were exchanged.
-    Up(PublicKey),
+    /// The hellos were exchanged: who the peer is, and what it understands.
+    Up(PublicKey, Extensions),
     /// Frames came.
     Frames(Batch),
     /// The peering is over. Always the last event.
@@ -149,7 +150,7 @@ struct PeerTask {
 /// What was read and waits for the core.
 struct Incoming {
     events: PollSender<FromPeer>,
-    up: Option<PublicKey>,
+    up: Option<(PublicKey, Extensions)>,
     frames: Batch,
     bytes: usize,
     /// Nothing more can be read; what was read before is still handed over.
@@ -189,7 +190,7 @@ impl Incoming {
         }
         ready!(self.events.poll_reserve(cx)).map_err(|_| PeerClosed::ByUs)?;
         let event = match self.up.take() {
-            Some(key) => PeerEvent::Up(key),
+            Some((key, extensions)) => PeerEvent::Up(key, extensions),
             None => {
                 self.bytes = 0;
                 PeerEvent::Frames(std::mem::take(&mut self.frames))
@@ -200,7 +201,9 @@ impl Incoming {
 
     fn take(&mut self, event: LinkEvent) {
         match event {
-            LinkEvent::Up { key, .. } => self.up = Some(key),
+            LinkEvent::Up { key, extension_version, extensions } => {
+                self.up = Some((key, Extensions::announced(extension_version, extensions)));
+            }
             LinkEvent::Frame(frame) => {
                 self.bytes += frame.len();
                 self.frames.push(frame);

@@ -7,7 +7,7 @@
 //! 6   1   extra          0; forwarded as it came
 //! 7   1   hop limit
 //! 8   2   frame length   with these 10 bytes
-//! 10  2   payload length (all types but keepalive)
+//! 10  2   payload length (all types but keepalive and extensions)
 //! ```
 //!
 //! [`parse`] borrows from a whole frame and accepts only what lies inside it: where the reference crashes or reads beyond the
@@ -17,10 +17,13 @@
 mod build;
 mod rewrite;
 
-pub use build::{TrafficHeader, announcement, bootstrap, broadcast, emit_traffic, keepalive, traffic_overhead};
+pub use build::{
+    TrafficHeader, announcement, bootstrap, broadcast, emit_traffic, keepalive, route_notice, traffic_overhead,
+};
 pub use rewrite::{clear_destination, set_hop_limit, set_watermark};
 
 use super::coords::CoordsRef;
+use super::notice::RouteTrouble;
 use super::snake::Watermark;
 use super::{DecodeError, FrameOverflow, Reader};
 use crate::keys::PublicKey;
@@ -58,6 +61,8 @@ pub enum FrameKind {
     Traffic,
     /// A wakeup broadcast.
     Broadcast,
+    /// A route notice, an extension.
+    RouteNotice(RouteTrouble),
     /// A type that we do not know: to be skipped.
     Unknown(u8),
 }
@@ -71,6 +76,8 @@ impl FrameKind {
             2 => Self::Bootstrap,
             3 => Self::Traffic,
             4 => Self::Broadcast,
+            0x10 => Self::RouteNotice(RouteTrouble::Broken),
+            0x11 => Self::RouteNotice(RouteTrouble::Withdrawn),
             other => Self::Unknown(other),
         }
     }
@@ -83,6 +90,8 @@ impl FrameKind {
             Self::Bootstrap => 2,
             Self::Traffic => 3,
             Self::Broadcast => 4,
+            Self::RouteNotice(RouteTrouble::Broken) => 0x10,
+            Self::RouteNotice(RouteTrouble::Withdrawn) => 0x11,
             Self::Unknown(byte) => byte,
         }
     }
@@ -142,6 +151,9 @@ pub enum Frame<'a> {
     Traffic(TrafficFrame<'a>),
     /// A wakeup broadcast.
     Broadcast(BroadcastFrame<'a>),
+    /// A route notice and its undecoded body; see [`RouteNotice::parse`](super::notice::RouteNotice::parse). From a peer that did not
+    /// announce the extension the type is unknown, whatever the body.
+    RouteNotice(RouteTrouble, &'a [u8]),
     /// A type that we do not know: to be skipped.
     Unknown(u8),
 }
@@ -220,6 +232,7 @@ pub fn parse(frame: &[u8]) -> Result<Frame<'_>, DecodeError> {
         FrameKind::Bootstrap => parse_bootstrap(header, body).map(Frame::Bootstrap),
         FrameKind::Traffic => parse_traffic(header, body).map(Frame::Traffic),
         FrameKind::Broadcast => parse_broadcast(header, body).map(Frame::Broadcast),
+        FrameKind::RouteNotice(trouble) => Ok(Frame::RouteNotice(trouble, body.rest())),
         FrameKind::Unknown(byte) => Ok(Frame::Unknown(byte)),
     }
 }
@@ -299,6 +312,8 @@ mod tests {
     fn type_bytes_and_kinds_are_the_same_thing() {
         assert!((0..=u8::MAX).all(|byte| FrameKind::from_byte(byte).to_byte() == byte));
         assert_eq!((FrameKind::Traffic.to_byte(), FrameKind::Broadcast.to_byte()), (3, 4), "pitfall 1");
+        let notices = [RouteTrouble::Broken, RouteTrouble::Withdrawn].map(|it| FrameKind::RouteNotice(it).to_byte());
+        assert_eq!(notices, [0x10, 0x11]);
     }
 
     #[test]

@@ -11,7 +11,9 @@ pub mod coords;
 pub mod snake;
 pub mod broadcast;
 pub mod tree;
+pub mod notice;
 pub mod frame;
+pub mod extensions;
 pub mod hello;
 pub mod session;
 

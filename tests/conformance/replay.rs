@@ -11,6 +11,7 @@ use pinecone::buf::PacketBuf;
 use pinecone::link::{Link, LinkConfig, LinkEvent};
 use pinecone::router::{PeerKind, Port, Router, RouterConfig, Verdict};
 use pinecone::time::{Instant, UnixClock, UnixMillis};
+use pinecone::wire::extensions::Extensions;
 use pinecone::wire::frame::{self, Frame};
 use pinecone::wire::hello::Hello;
 use pinecone::wire::snake::Bootstrap;
@@ -75,7 +76,8 @@ impl StandIn {
             while let Some(event) = self.link.poll_event() {
                 match event {
                     LinkEvent::Up { key, .. } => {
-                        self.port = Some(self.router.add_peer(key, PeerKind::Remote, self.now).unwrap());
+                        self.port =
+                            Some(self.router.add_peer(key, PeerKind::Remote, Extensions::NONE, self.now).unwrap());
                     }
                     LinkEvent::Frame(frame) => self.hear_frame(frame),
                 }

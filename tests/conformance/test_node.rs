@@ -18,6 +18,7 @@ use pinecone::link::{Link, LinkConfig, LinkEvent};
 use pinecone::router::{PeerKind, Port, Router, RouterConfig, RouterEvent, Verdict};
 use pinecone::time::{self, UnixClock, UnixMillis};
 use pinecone::wire::coords::Coords;
+use pinecone::wire::extensions::Extensions;
 use pinecone::wire::frame::{self, Frame};
 use pinecone::wire::hello::Hello;
 
@@ -273,7 +274,7 @@ impl Core {
     fn handle_event(&mut self, connection: Connection, event: LinkEvent) {
         let now = self.now();
         match event {
-            LinkEvent::Up { key, .. } => match self.router.add_peer(key, PeerKind::Remote, now) {
+            LinkEvent::Up { key, .. } => match self.router.add_peer(key, PeerKind::Remote, Extensions::NONE, now) {
                 Ok(port) => drop(self.peerings.get_mut(&connection).map(|peering| peering.port = Some(port))),
                 Err(error) => self.fail(connection, &error),
             },

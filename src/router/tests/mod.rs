@@ -2,8 +2,10 @@
 
 mod broadcast;
 mod forward;
+mod notices;
 mod oracle;
 mod random;
+mod rules;
 mod snake;
 mod tree;
 
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use super::{MAX_PORT, PeerKind, PeerMisbehaved, Port, Router, RouterConfig, RouterEvent};
 use crate::keys::{Keypair, PublicKey, Seed};
 use crate::time::{Duration, Instant, UnixClock, UnixMillis};
+use crate::wire::extensions::Extensions;
 use crate::wire::frame::{self, BootstrapFrame, Frame};
 use crate::wire::snake::{Bootstrap, Watermark};
 use crate::wire::tree::{Announcement, Root};
@@ -39,7 +42,7 @@ fn router_with(own: &Arc<Keypair>, config: RouterConfig) -> Router {
 }
 
 fn connect(router: &mut Router, peer: &Keypair, now: Instant) -> Port {
-    router.add_peer(peer.public(), PeerKind::Remote, now).unwrap()
+    router.add_peer(peer.public(), PeerKind::Remote, Extensions::NONE, now).unwrap()
 }
 
 /// What the last of `signers` announces: a tree in which each hangs below the one before it, at port 1.

@@ -119,7 +119,7 @@ fn by_index(case: &Case) -> (Option<NextHop>, Watermark) {
         routes.insert(
             key(route.key),
             via,
-            Route { via, next: None, live_until, root, sequence, kept: Kept::default() },
+            Route { via, next: None, live_until, root, sequence, kept: Kept::default(), is_reported: false },
         );
     }
     let parent = case.parent.map(rank);

@@ -6,10 +6,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::buf::PacketBuf;
+use crate::router::Profile;
 use crate::router::next_hop::ranked;
 use crate::wire::broadcast::WakeupBroadcast;
 use crate::wire::coords::Coords;
 use crate::wire::frame::{BroadcastFrame, TrafficHeader};
+use crate::wire::notice::{RouteNotice, RouteTrouble};
 
 /// Nodes in the test; the router is number `OWN`.
 const NODES: usize = 8;
@@ -46,6 +48,11 @@ enum Step {
         hop_limit: u8,
         is_good: bool,
     },
+    Notice {
+        port: Port,
+        trouble: RouteTrouble,
+        nodes: Vec<usize>,
+    },
     Traffic {
         port: Port,
         node: usize,
@@ -75,6 +82,7 @@ fn step() -> impl Strategy<Value = Step> {
     let mark = || (node(), prop_oneof![Just(0), 0..50u64]);
     let coords = || prop::collection::vec(1..4u64, 0..4);
     let good = || prop::bool::weighted(0.95);
+    let trouble = prop_oneof![Just(RouteTrouble::Broken), Just(RouteTrouble::Withdrawn)];
     prop_oneof![
         3 => node().prop_map(|node| Step::Connect { node }),
         1 => port().prop_map(|port| Step::Disconnect { port }),
@@ -86,6 +94,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (port(), node(), 0..50u64, any::<u8>(), good()).prop_map(|(port, node, sequence, hop_limit, is_good)| {
             Step::Broadcast { port, node, sequence, hop_limit, is_good }
         }),
+        3 => (port(), trouble, prop::collection::vec(node(), 1..4))
+            .prop_map(|(port, trouble, nodes)| Step::Notice { port, trouble, nodes }),
         3 => (port(), node(), coords(), mark())
             .prop_map(|(port, node, destination, watermark)| Step::Traffic { port, node, destination, watermark }),
         1 => (node(), coords()).prop_map(|(node, destination)| Step::Originate { node, destination }),
@@ -103,9 +113,10 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(profile: Profile) -> Self {
         let nodes = nodes();
-        let config = RouterConfig { max_routes: MAX_ROUTES, ..RouterConfig::default() };
+        let Profile { rules, timings } = profile;
+        let config = RouterConfig { max_routes: MAX_ROUTES, rules, timings, ..RouterConfig::default() };
         Self { router: router_with(&nodes[OWN], config), nodes, now: START }
     }
 
@@ -130,7 +141,9 @@ impl World {
             Step::Connect { node } => {
                 let key = self.nodes[*node].public();
                 if *node != OWN && self.router.peers.iter().count() < 5 {
-                    self.router.add_peer(key, PeerKind::Remote, self.now).unwrap();
+                    // Every other node is a plain one.
+                    let extensions = if node % 2 == 0 { Extensions::ROUTE_NOTICES } else { Extensions::NONE };
+                    self.router.add_peer(key, PeerKind::Remote, extensions, self.now).unwrap();
                 }
             }
             Step::Disconnect { port } => self.router.remove_peer(*port, self.now),
@@ -143,7 +156,9 @@ impl World {
                 payload[80] ^= u8::from(!is_good);
                 let destination = self.nodes[*node].public();
                 let (watermark, payload) = (self.watermark(*watermark), &payload[..]);
-                let frame = BootstrapFrame { version: 0, extra: 0, hop_limit: 0, destination, watermark, payload };
+                // Any age: sequences are below 50.
+                let hop_limit = u8::try_from(sequence * 5).unwrap();
+                let frame = BootstrapFrame { version: 0, extra: 0, hop_limit, destination, watermark, payload };
                 self.frame(*port, &frame::bootstrap(&frame).unwrap());
             }
             Step::Broadcast { port, node, sequence, hop_limit, is_good } => {
@@ -153,6 +168,12 @@ impl World {
                 let (source, hop_limit, payload) = (self.nodes[*node].public(), *hop_limit, &payload[..]);
                 let frame = BroadcastFrame { version: 0, extra: 0, hop_limit, source, payload };
                 self.frame(*port, &frame::broadcast(&frame).unwrap());
+            }
+            Step::Notice { port, trouble, nodes } => {
+                let keys: Vec<_> = nodes.iter().map(|node| self.nodes[*node].public()).collect();
+                for notice in RouteNotice::about(&keys) {
+                    self.frame(*port, &frame::route_notice(*trouble, &notice).unwrap());
+                }
             }
             Step::Traffic { port, node, destination, watermark } => {
                 let mut frame = PacketBuf::from(&b"hello"[..]);
@@ -220,7 +241,7 @@ impl World {
         for (port, peer) in router.peers.iter() {
             let Some(heard) = &peer.heard else { continue };
             signers.extend(ranked(heard.announcement.signers(), peer.key, peer.rank(port).unwrap()));
-            if heard.announcement.root == router.root() {
+            if router.is_our_root(&heard.announcement.root) {
                 neighbours.insert((port, heard.announcement.peer_coords()));
             }
         }
@@ -233,18 +254,21 @@ impl World {
             assert!(*key != router.own && is_up(route.via) && route.next.is_none_or(is_up));
         }
         if let Some((key, route)) = router.snake.descending {
-            assert!(key < router.own && is_up(route.via));
+            assert!(key < router.own && is_up(route.via) && route.next.is_none_or(is_up));
         }
         assert!((0..256).all(|port| router.outgoing.len(port) <= if is_up(port) { 257 } else { 0 }));
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn any_frames_leave_the_router_consistent(steps in prop::collection::vec(step(), 0..80)) {
-        let mut world = World::new();
+    fn any_frames_leave_the_router_consistent(
+        steps in prop::collection::vec(step(), 0..80),
+        profile in prop_oneof![Just(Profile::strict()), Just(Profile::improved())],
+    ) {
+        let mut world = World::new(profile);
         for step in &steps {
             world.step(step);
             world.check();

@@ -21,11 +21,11 @@ fn the_highest_port_is_announced_routed_over_and_the_last_one() {
     let [low, own, high] = nodes();
     let mut router = router(&own);
     for port in 1..MAX_PORT {
-        assert_eq!(router.add_peer(PublicKey([1; 32]), PeerKind::Remote, START), Ok(port));
+        assert_eq!(router.add_peer(PublicKey([1; 32]), PeerKind::Remote, Extensions::NONE, START), Ok(port));
     }
     let last = peer(&mut router, &[&high], 1, START);
     assert_eq!((last, router.parent()), (MAX_PORT, Some(MAX_PORT)));
-    assert!(router.add_peer(low.public(), PeerKind::Remote, START).is_err());
+    assert!(router.add_peer(low.public(), PeerKind::Remote, Extensions::NONE, START).is_err());
     let announced = announcements(&sent(&mut router));
     assert!(announced.iter().all(|(to, announcement)| announcement.hops[1].port == u64::from(*to)));
     assert_eq!(announced.len(), usize::from(MAX_PORT));
@@ -33,7 +33,7 @@ fn the_highest_port_is_announced_routed_over_and_the_last_one() {
     let mut payload = PacketBuf::from(&b"hello"[..]);
     assert_eq!(router.originate(&low.public(), None, &mut payload, START), Verdict::Forward(MAX_PORT));
     router.remove_peer(300, START);
-    assert_eq!(router.add_peer(low.public(), PeerKind::Remote, START), Ok(300));
+    assert_eq!(router.add_peer(low.public(), PeerKind::Remote, Extensions::NONE, START), Ok(300));
 }
 
 #[test]

@@ -17,8 +17,15 @@ fn router_for(vectors: &Vectors, case: &Value) -> Router {
     for entry in list(&case["state"]["routes"]) {
         let via = port_of(index(&entry["via"]).unwrap());
         let (root, sequence) = (router.root(), number(&entry["seq"]));
-        let route =
-            Route { via, next: None, live_until: NOW + Duration::from_secs(10), root, sequence, kept: Kept::default() };
+        let route = Route {
+            via,
+            next: None,
+            live_until: NOW + Duration::from_secs(10),
+            root,
+            sequence,
+            kept: Kept::default(),
+            is_reported: false,
+        };
         router.snake.routes.insert(vectors.key(&entry["key"]), via, route);
     }
     router

@@ -18,6 +18,7 @@ use self::golden::{Value, Vectors, number};
 use super::{PeerKind, Port, Router, RouterConfig};
 use crate::keys::PublicKey;
 use crate::time::{Instant, UnixClock, UnixMillis};
+use crate::wire::extensions::Extensions;
 use crate::wire::frame::{self, Frame};
 use crate::wire::tree::{Announcement, Hop};
 
@@ -60,7 +61,7 @@ fn router_in(vectors: &Vectors, state: &Value, config: RouterConfig) -> Router {
     let mut router = router_of(vectors, &state["own"], config);
     router.tree.own_sequence = number(&state["own_sequence"]);
     for (i, peer) in list(&state["peers"]).iter().enumerate() {
-        let port = router.add_peer(vectors.key(&peer["key"]), kind(&peer["type"]), NOW).unwrap();
+        let port = router.add_peer(vectors.key(&peer["key"]), kind(&peer["type"]), Extensions::NONE, NOW).unwrap();
         assert_eq!((u64::from(port), port), (number(&peer["port"]), port_of(i)));
         if let Some(announcement) = peer.get("announcement") {
             let hops = list(&announcement["hops"]).iter().map(|hop| unsigned(number(&hop[0]), vectors.key(&hop[1])));

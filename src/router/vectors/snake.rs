@@ -15,7 +15,7 @@ use crate::wire::tree::Root;
 /// A route that is alive at `NOW`, or expired just then.
 fn route(via: Port, root: Root, sequence: u64, is_expired: bool) -> Route {
     let live_until = if is_expired { NOW } else { NOW + Duration::from_secs(10) };
-    Route { via, next: None, live_until, root, sequence, kept: Kept::default() }
+    Route { via, next: None, live_until, root, sequence, kept: Kept::default(), is_reported: false }
 }
 
 /// The next hop of a case of `snek_nexthop`. Peerings that are not up do not exist for us.

@@ -7,10 +7,12 @@ use super::golden::{Value, Vectors, coords, hex, number, text_of, truth};
 use super::{NOW, drain, index, kind, list, parse, port_of, router_of, unsigned};
 use crate::keys::PublicKey;
 use crate::router::next_hop::{self, NextHop};
+use crate::router::peers::Peer;
 use crate::router::tree::{Action, Candidate, Update, decide, is_better};
 use crate::router::{PeerKind, PeerMisbehaved, Port, Router, RouterConfig};
 use crate::time::{Duration, Instant};
 use crate::wire::coords::Coords;
+use crate::wire::extensions::Extensions;
 use crate::wire::frame::{self, Frame};
 use crate::wire::tree::Announcement;
 
@@ -74,7 +76,7 @@ fn router_for_selection(vectors: &Vectors, case: &Value) -> Router {
     let mut router = router_of(vectors, &case["own"], RouterConfig::default());
     router.tree.own_sequence = number(&case["own_sequence"]);
     for (i, peer) in list(&case["peers"]).iter().enumerate() {
-        let port = router.add_peer(key_of(port_of(i)), PeerKind::Remote, NOW).unwrap();
+        let port = router.add_peer(key_of(port_of(i)), PeerKind::Remote, Extensions::NONE, NOW).unwrap();
         let root = vectors.root(&peer["root"]);
         let mut hops = vec![unsigned(1, root.key)];
         if truth(&peer["contains_own_key"]) {
@@ -167,7 +169,11 @@ impl Script<'_> {
             ("connect", Some(i)) => {
                 let key = self.vectors.key(&self.case["peers"][i]["key"]);
                 // Peers of a script have fixed ports.
-                self.router.add_peer_at(port_of(i), key, PeerKind::Remote, self.now);
+                self.router.add_peer_at(
+                    port_of(i),
+                    Peer::new(key, PeerKind::Remote, Extensions::NONE, self.now),
+                    self.now,
+                );
             }
             ("disconnect", Some(i)) => self.router.remove_peer(port_of(i), self.now),
             ("announcement", Some(i)) => {

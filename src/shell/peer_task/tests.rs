@@ -9,7 +9,7 @@ use crate::wire::frame;
 use crate::wire::hello::{HELLO_LEN, Hello};
 
 fn hello(pair: &Keypair) -> [u8; HELLO_LEN] {
-    Hello { key: pair.public(), extension_version: 0, extensions: 0 }.encode(pair)
+    Hello { key: pair.public(), extension_version: 1, extensions: 1 }.encode(pair)
 }
 
 fn frame_of(byte: u8, len: usize) -> PacketBuf {
@@ -56,7 +56,10 @@ impl Peering {
     async fn up(&mut self) -> PublicKey {
         assert!(matches!(self.event().await, PeerEvent::Connected(_)));
         match self.event().await {
-            PeerEvent::Up(key) => key,
+            PeerEvent::Up(key, extensions) => {
+                assert_eq!(extensions, Extensions::ROUTE_NOTICES);
+                key
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -92,7 +95,7 @@ async fn against_hand(buffer: usize) -> (Peering, DuplexStream) {
     let () = wrote;
     assert_eq!(read, hello(&ours));
     far.write_all(&hello(&theirs)).await.unwrap();
-    assert!(matches!(peering.event().await, PeerEvent::Up(key) if key == theirs.public()));
+    assert!(matches!(peering.event().await, PeerEvent::Up(key, _) if key == theirs.public()));
     (peering, far)
 }
 

@@ -8,6 +8,7 @@ use super::{BootstrapFrame, BroadcastFrame};
 use crate::buf::PacketBuf;
 use crate::keys::PublicKey;
 use crate::wire::coords::Coords;
+use crate::wire::notice::{RouteNotice, RouteTrouble};
 use crate::wire::snake::Watermark;
 use crate::wire::{FrameOverflow, varint};
 
@@ -60,6 +61,19 @@ pub fn broadcast(f: &BroadcastFrame<'_>) -> Result<PacketBuf, FrameOverflow> {
     frame.append(&length_field(f.payload.len()));
     frame.append(&f.source.0);
     frame.append(f.payload);
+    Ok(frame)
+}
+
+/// A route notice.
+///
+/// # Errors
+/// [`FrameOverflow`] if it would not fit; the largest notice does.
+pub fn route_notice(trouble: RouteTrouble, notice: &RouteNotice) -> Result<PacketBuf, FrameOverflow> {
+    let body = notice.encode();
+    let len = checked_len(HEADER_LEN + body.len())?;
+    let mut frame = PacketBuf::with_capacity(len);
+    frame.append(&header(FrameKind::RouteNotice(trouble), len).bytes());
+    frame.append(&body);
     Ok(frame)
 }
 
@@ -167,6 +181,10 @@ mod tests {
         let built = BroadcastFrame { version: 1, extra: 2, hop_limit: 5, source: PublicKey([9; 32]), payload };
         assert_eq!(parse(&broadcast(&built).unwrap()), Ok(Frame::Broadcast(built)));
         assert_eq!(parse(&announcement(payload).unwrap()), Ok(Frame::Announcement(payload)));
+        let notice = RouteNotice::parse(&[7; 64]).unwrap();
+        let built = route_notice(RouteTrouble::Withdrawn, &notice).unwrap();
+        assert_eq!(parse(&built), Ok(Frame::RouteNotice(RouteTrouble::Withdrawn, &[7; 64])));
+        assert_eq!(built[..11], *b"pine\x00\x11\x00\x00\x00\x4a\x07");
         assert_eq!(keepalive()[..], *b"pine\x00\x00\x00\x00\x00\x0a");
     }
 
