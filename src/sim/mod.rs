@@ -66,7 +66,12 @@ impl Sim {
     /// Adds a node with a random key.
     pub fn add_node(&mut self, config: NodeConfig) -> NodeId {
         let seed = Seed(self.rng.bytes());
-        self.keypairs.push(Arc::new(Keypair::from_seed(&seed)));
+        self.add_node_with_key(config, Arc::new(Keypair::from_seed(&seed)))
+    }
+
+    /// Adds a node with this key, for runs that are compared with others of the same keys.
+    pub fn add_node_with_key(&mut self, config: NodeConfig, keypair: Arc<Keypair>) -> NodeId {
+        self.keypairs.push(keypair);
         self.configs.push(config);
         self.received.push(Vec::new());
         self.events.push(Vec::new());
