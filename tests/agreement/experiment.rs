@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use pinecone::keys::PublicKey;
 
-use crate::scenario::{Edge, NODES, Scenario};
+use crate::scenario::{Edge, NODES, Plan, Scenario};
 
 /// How often the network is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// No network of this size takes a quarter of this.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long the halves stay as they are once they are right: bootstraps have become slower by then, as in any network that meets
-/// another one.
-const REST: Duration = Duration::from_secs(2);
 /// Attempts to measure the same number of hops twice: last words of sessions or of the snake may come in between.
 const ATTEMPTS: usize = 10;
 
@@ -22,7 +19,7 @@ pub(crate) trait Network {
     fn now(&self) -> Duration;
     /// Lets time pass.
     fn pass(&mut self, span: Duration);
-    /// Makes peerings; they come up soon.
+    /// Makes peerings, one after the other. All are up, or about to be, when this returns.
     fn join(&mut self, links: &[Edge]);
     /// When the last of these peerings came up.
     fn last_up(&mut self, links: &[Edge]) -> Duration;
@@ -54,17 +51,17 @@ pub(crate) struct Outcome {
     pub(crate) stretch: f64,
 }
 
-/// Two halves form, rest and are joined; then the ways are measured. `extra` is how much longer they rest.
-pub(crate) fn carry_out(network: &mut impl Network, scenario: &Scenario, extra: Duration) -> Outcome {
-    network.join(&scenario.links);
+/// Two halves form, rest and are joined; then the ways are measured.
+pub(crate) fn carry_out(network: &mut impl Network, scenario: &Scenario, plan: &Plan) -> Outcome {
+    network.join(&plan.links);
     let mut halves = scenario.halves.each_ref().map(|half| Watch::new(scenario, half));
     let right = wait_until_right(network, &mut halves);
     let mut formed = [Duration::ZERO; 2];
     for (n, half) in scenario.halves.iter().enumerate() {
-        let links: Vec<_> = scenario.links.iter().copied().filter(|(a, _)| half.contains(a)).collect();
+        let links: Vec<_> = plan.links.iter().copied().filter(|(a, _)| half.contains(a)).collect();
         formed[n] = right[n].saturating_sub(network.last_up(&links));
     }
-    network.pass(REST + extra);
+    network.pass(plan.rest);
     network.join(&scenario.bridges);
     let all: Vec<_> = (0..NODES).collect();
     let right = wait_until_right(network, &mut [Watch::new(scenario, &all)]);

@@ -10,25 +10,41 @@ use pinecone::node::Target;
 
 use crate::control::Control;
 use crate::daemon::{Config, Running};
-use crate::experiment::{Network, Place};
+use crate::experiment::{Network, Outcome, Place, carry_out};
 use crate::lab::{Host, Lab};
-use crate::scenario::{Edge, NODES, Scenario, key_seed};
+use crate::scenario::{Edge, NODES, Plan, Scenario, key_seed};
 use crate::wait::{eventually, seconds};
 
 /// The ports from here on are the daemons'.
 const FIRST_PORT: usize = 10_000;
 
+/// Between two links that are made: all at once, 64 processes would queue for the processors and form a tree in the order in which
+/// the scheduler lets them run, which no simulator of the protocol knows.
+const SPACING: Duration = Duration::from_millis(10);
+/// A round in which the machine kept us waiting for longer was disturbed: it is more than half a tick of the snake.
+const DISTURBED: Duration = Duration::from_millis(150);
+
+/// One round as it was.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    pub(crate) plan: Plan,
+    /// How long after its group of links was begun each link was up.
+    pub(crate) delays: Vec<(Edge, Duration)>,
+    pub(crate) outcome: Outcome,
+}
+
 /// The daemons' files; they run in rounds.
 pub(crate) struct Daemons(Vec<Rc<Running>>);
 
 /// Freshly started daemons.
-pub(crate) struct Round<'a> {
+struct Round<'a> {
     daemons: &'a Daemons,
     scenario: &'a Scenario,
     controls: Vec<Control>,
     begin: Instant,
     /// When each link was asked for, and when it came up.
     links: Vec<(Edge, Duration, Option<Duration>)>,
+    /// The longest that the machine kept us waiting: how much longer than asked for we slept, or waited for a daemon's answer.
     longest_delay: Duration,
 }
 
@@ -43,8 +59,29 @@ impl Daemons {
         Self((0..NODES).map(daemon).collect())
     }
 
+    /// Carries these rounds out. As many as `spare` that were disturbed are done again.
+    pub(crate) fn record(&self, scenario: &Scenario, rounds: std::ops::Range<u64>, mut spare: usize) -> Vec<Recording> {
+        let mut recorded = Vec::new();
+        for number in rounds {
+            let plan = scenario.plan(number);
+            loop {
+                let mut round = self.start(scenario);
+                let outcome = carry_out(&mut round, scenario, &plan);
+                let delay = round.longest_delay;
+                if delay <= DISTURBED || spare == 0 {
+                    println!("round {number}: {outcome:?}, longest delay {delay:?}");
+                    recorded.push(Recording { plan, delays: round.delays(), outcome });
+                    break;
+                }
+                spare -= 1;
+                println!("round {number} was disturbed (we had to wait for {delay:?}) and is done again");
+            }
+        }
+        recorded
+    }
+
     /// Starts them all. They know nothing of each other.
-    pub(crate) fn start<'a>(&'a self, scenario: &'a Scenario) -> Round<'a> {
+    fn start<'a>(&'a self, scenario: &'a Scenario) -> Round<'a> {
         self.0.iter().for_each(|daemon| daemon.spawn());
         let connect = |daemon: &Rc<Running>| {
             eventually("the daemon has a control socket", seconds(20), || Control::connect(&daemon.socket()))
@@ -57,13 +94,8 @@ impl Daemons {
 
 impl Round<'_> {
     /// When each link came up, after it was asked for.
-    pub(crate) fn delays(&self) -> Vec<(Edge, Duration)> {
+    fn delays(&self) -> Vec<(Edge, Duration)> {
         self.links.iter().map(|(link, asked, up)| (*link, up.expect("it was asked after") - *asked)).collect()
-    }
-
-    /// The longest that the machine kept us waiting: how much longer than asked for we slept, or waited for a daemon's answer.
-    pub(crate) fn longest_delay(&self) -> Duration {
-        self.longest_delay
     }
 
     fn ask(&mut self, node: usize, request: &Request) -> Answer {
@@ -103,10 +135,8 @@ impl Network for Round<'_> {
         let asked = self.now();
         let request = |to| Request::PeerAdd { uri: uri(to).parse().expect("our own URI") };
         for (from, to) in links {
-            self.controls[*from].send(&request(*to));
-        }
-        for (from, to) in links {
-            self.controls[*from].receive(&request(*to)).expect("it is a new peer");
+            self.controls[*from].ask(&request(*to));
+            self.pass(SPACING);
             self.links.push(((*from, *to), asked, None));
         }
     }
@@ -123,7 +153,6 @@ impl Network for Round<'_> {
     }
 
     fn place(&mut self, node: usize) -> Place {
-        // The snake's answer is long; whoever follows a wrong root is not asked for it.
         let Answer::Tree(tree) = self.ask(node, &Request::Tree) else { panic!("another answer") };
         let Answer::Snake(snake) = self.ask(node, &Request::Snake) else { panic!("another answer") };
         Place { root: tree.root, descending: snake.descending }

@@ -1,6 +1,7 @@
 //! What is run in both worlds: the network, the keys, the pairs that are measured.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pinecone::keys::{Keypair, PublicKey, Seed};
 use pinecone::rng::Rng;
@@ -15,6 +16,10 @@ const MISSING_PER_HALF: usize = 8;
 const BRIDGE_ROWS: [usize; 2] = [2, 5];
 /// Measured partners of each node.
 const PARTNERS: usize = 2;
+/// How long the halves stay as they are once they are right: bootstraps have become slower by then, as in any network that meets
+/// another one. Up to a tick of the snake (250 ms) is added, so that networks meet in all phases of it.
+const REST: Duration = Duration::from_secs(2);
+const TICK_MILLIS: u64 = 250;
 
 /// A link between two nodes, by their indices.
 pub(crate) type Edge = (usize, usize);
@@ -26,20 +31,27 @@ pub(crate) struct Scenario {
     pub(crate) keys: Vec<Arc<Keypair>>,
     pub(crate) halves: [Vec<usize>; 2],
     /// All links within the halves.
-    pub(crate) links: Vec<Edge>,
+    links: Vec<Edge>,
     /// The links that join the halves.
     pub(crate) bridges: Vec<Edge>,
     /// Who pings whom.
     pub(crate) pairs: Vec<Edge>,
 }
 
+/// What differs from round to round.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The links within the halves, in the order in which they are made: it decides about the tree's shape.
+    pub(crate) links: Vec<Edge>,
+    /// How long the halves rest before they are joined.
+    pub(crate) rest: Duration,
+}
+
 impl Scenario {
     /// A grid of [`NODES`] in two halves, without a few links, with what is left out and who pings whom drawn from `seed`. Node `n`
     /// has the private key that [`key_seed`] names.
     pub(crate) fn draw(seed: u64) -> Self {
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_be_bytes());
-        let mut rng = Rng::new(bytes);
+        let mut rng = rng(seed);
         let keys = (0..NODES).map(|node| Arc::new(Keypair::from_seed(&Seed([key_seed(node); 32])))).collect();
         let halves: [Vec<usize>; 2] = [0, 1].map(|half| (0..NODES).filter(|node| half_of(*node) == half).collect());
         let mut links = grid();
@@ -67,6 +79,16 @@ impl Scenario {
         Self { keys, halves, links, bridges, pairs }
     }
 
+    /// The plan of a round.
+    pub(crate) fn plan(&self, round: u64) -> Plan {
+        let mut rng = rng(round);
+        let mut links = self.links.clone();
+        for n in (1..links.len()).rev() {
+            links.swap(n, rng.below(n as u64 + 1) as usize);
+        }
+        Plan { links, rest: REST + Duration::from_millis(rng.below(TICK_MILLIS)) }
+    }
+
     pub(crate) fn key(&self, node: usize) -> PublicKey {
         self.keys[node].public()
     }
@@ -77,6 +99,13 @@ impl Scenario {
         let way = |(from, to): &Edge| hops_from(*from, &links)[*to].expect("the network is connected") as u64;
         2 * self.pairs.iter().map(way).sum::<u64>()
     }
+}
+
+/// A random stream from a small seed.
+pub(crate) fn rng(seed: u64) -> Rng {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    Rng::new(bytes)
 }
 
 /// The byte that is, 32 times, the private key of a node.

@@ -10,22 +10,39 @@ use pinecone::sim::Sim;
 use pinecone::sim::net::LinkModel;
 use pinecone::time::Instant;
 
-use crate::experiment::{Network, Place};
-use crate::scenario::{Edge, NODES, Scenario};
+use crate::experiment::{Network, Outcome, Place, carry_out};
+use crate::real::Recording;
+use crate::scenario::{Edge, NODES, Scenario, rng};
 
-/// The loopback interface, with a daemon at either end that has to be woken.
+/// The loopback interface, with a daemon at either end that has to be woken: what a request at a control socket takes as well.
 const LOOPBACK: LinkModel =
     LinkModel { latency: Duration::from_micros(100), jitter: Duration::from_micros(100), loss_ppm: 0 };
-/// How far a replayed link-up may be from the recorded one: no two runs are alike to the microsecond, and what would come out
-/// of one that is would be one draw as well.
-const UNSHARP: Duration = Duration::from_millis(10);
+/// How far a replayed link-up may be from the recorded one: no two runs are alike to the microsecond, and what would come out of
+/// one that is would be one draw as well.
+const UNSHARP: Duration = Duration::from_millis(2);
+/// The processors of a small machine.
+const THREADS: usize = 2;
+
+/// Replays every recording, `draws` times each.
+pub(crate) fn replay(scenario: &Scenario, recordings: &[Recording], draws: usize) -> Vec<Outcome> {
+    let run = |number: usize| {
+        let recording = &recordings[number / draws];
+        carry_out(&mut Replay::new(scenario, &recording.delays, number as u64), scenario, &recording.plan)
+    };
+    let all = recordings.len() * draws;
+    let part = |first: usize| move || (first..all).step_by(THREADS).map(run).collect::<Vec<_>>();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|first| scope.spawn(part(first))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("it panicked")).collect()
+    })
+}
 
 /// A simulation that replays link-ups.
-pub(crate) struct Replay<'a> {
+struct Replay<'a> {
     sim: Sim,
     begin: Instant,
     scenario: &'a Scenario,
-    /// How long each link took to come up once it was asked for.
+    /// How long after its group of links was begun each link was up.
     delays: &'a [(Edge, Duration)],
     rng: Rng,
     /// Links that are on their way up.
@@ -35,16 +52,14 @@ pub(crate) struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     /// A draw, by its seed.
-    pub(crate) fn new(scenario: &'a Scenario, delays: &'a [(Edge, Duration)], seed: u64) -> Self {
+    fn new(scenario: &'a Scenario, delays: &'a [(Edge, Duration)], seed: u64) -> Self {
         let mut sim = Sim::new(seed);
         // As the daemons' configuration has it.
         let config = NodeConfig { firewall: Policy::Open, ..NodeConfig::default() };
         for keypair in &scenario.keys {
             sim.add_node_with_key(config.clone(), keypair.clone());
         }
-        let mut bytes = [1; 32];
-        bytes[..8].copy_from_slice(&seed.to_be_bytes());
-        let (begin, rng) = (sim.now(), Rng::new(bytes));
+        let (begin, rng) = (sim.now(), rng(seed));
         Self { sim, begin, scenario, delays, rng, coming: BTreeSet::new(), ups: Vec::new() }
     }
 
@@ -81,6 +96,8 @@ impl Network for Replay<'_> {
             let unsharp = Duration::from_micros(self.rng.below(UNSHARP.as_micros() as u64));
             self.coming.insert((self.now() + delay + unsharp, *link));
         }
+        let last = self.coming.last().map_or(Duration::ZERO, |(at, _)| *at);
+        self.pass(last.saturating_sub(self.now()));
     }
 
     fn last_up(&mut self, links: &[Edge]) -> Duration {
@@ -103,7 +120,8 @@ impl Network for Replay<'_> {
         let asked = pairs.len();
         self.sim.run_until(Duration::from_secs(5), |sim| {
             let pong = |event: &Event| matches!(event, Event::Ping(_, Some(_)));
-            answered += (0..NODES).map(|node| sim.take_events(node).iter().filter(|event| pong(event)).count()).sum::<usize>();
+            answered +=
+                (0..NODES).map(|node| sim.take_events(node).iter().filter(|event| pong(event)).count()).sum::<usize>();
             answered == asked
         });
         answered
