@@ -23,11 +23,12 @@ const UNSHARP: Duration = Duration::from_millis(2);
 /// The processors of a small machine.
 const THREADS: usize = 2;
 
-/// Replays every recording, `draws` times each.
-pub(crate) fn replay(scenario: &Scenario, recordings: &[Recording], draws: usize) -> Vec<Outcome> {
+/// Replays every recording, `draws` times each. Each campaign has seeds of its own.
+pub(crate) fn replay(scenario: &Scenario, recordings: &[Recording], draws: usize, campaign: u64) -> Vec<Outcome> {
     let run = |number: usize| {
         let recording = &recordings[number / draws];
-        carry_out(&mut Replay::new(scenario, &recording.delays, number as u64), scenario, &recording.plan)
+        let seed = campaign << 32 | number as u64;
+        carry_out(&mut Replay::new(scenario, &recording.delays, seed), scenario, &recording.plan)
     };
     let all = recordings.len() * draws;
     let part = |first: usize| move || (first..all).step_by(THREADS).map(run).collect::<Vec<_>>();
