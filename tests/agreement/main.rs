@@ -14,9 +14,9 @@
 //! **What differs between the worlds**, and what became of it:
 //! - Processors. A simulated node computes in no time. 64 processes that get all their links at once queue for two processors, a frame
 //!   takes milliseconds instead of 0.1 ms, and the order in which processes run decides who becomes whose parent: real trees are deeper
-//!   then (stretch 1.24 to 1.31 against 1.18 to 1.20), and the halves take longer to form. Links of random delay do not reproduce that:
-//!   a process that runs late takes all its frames at once and answers them once. So links are made 10 ms apart, which keeps the
-//!   processors out.
+//!   then (stretch 1.24 to 1.31 against 1.18 to 1.20), and the halves take longer to form. Links of random delay do not reproduce that,
+//!   most likely because a process that runs late takes all its frames at once and answers them once. So links are made 10 ms apart,
+//!   which keeps the processors out.
 //! - Looking. Both are looked at every 20 ms, and a look costs real daemons time: up to 30 ms of a time of convergence.
 //! - Timers. A real tick comes up to a millisecond or two late and starts the next one from there, so phases drift; replays are averaged
 //!   over links that come up up to 2 ms later than recorded, and over the simulator's seeds.
