@@ -8,6 +8,7 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use crate::lab::Lab;
 use crate::wait::{eventually, seconds};
@@ -17,13 +18,18 @@ const INSIDE: &str = "PINECONE_LAB_INSIDE";
 /// Printed by the copy when the test ran to its end: guards against a name that matches no test, which would look like success.
 const DONE: &str = "the lab is done";
 /// No test takes a quarter of this on two busy cores; one that does hangs.
-const TEST_DEADLINE: std::time::Duration = seconds(150);
+const TEST_DEADLINE: Duration = seconds(150);
 /// What every test needs. `mount` and `unshare` belong to util-linux, `ip` to iproute2.
 const PROGRAMS: &[&str] = &["ip", "mount", "unshare", "nft", "ping"];
 
 /// Runs `test` in a sandbox that has `programs` besides the usual ones. Where that is impossible the test is skipped, which
 /// standard error says (uncaptured), and which is a failure if `CI` is `true`.
 pub(crate) fn in_lab<F: FnOnce(&Lab)>(programs: &[&str], test: F) {
+    in_lab_for(TEST_DEADLINE, programs, test);
+}
+
+/// As [`in_lab`], for a test that may take until `deadline`.
+pub(crate) fn in_lab_for<F: FnOnce(&Lab)>(deadline: Duration, programs: &[&str], test: F) {
     let name = test_name::<F>();
     if std::env::var(INSIDE).as_deref() == Ok(name.as_str()) {
         prepare();
@@ -38,7 +44,7 @@ pub(crate) fn in_lab<F: FnOnce(&Lab)>(programs: &[&str], test: F) {
         return skip(&name, &format!("not installed: {}", missing.join(", ")));
     }
     match way_in() {
-        Ok(unshare) => run_inside(&name, unshare),
+        Ok(unshare) => run_inside(&name, unshare, deadline),
         Err(reason) => skip(&name, reason),
     }
 }
@@ -57,7 +63,7 @@ fn test_name<F>() -> String {
 }
 
 /// Runs the test named `name` in a copy of this program and fails if it fails.
-fn run_inside(name: &str, unshare: &[&str]) {
+fn run_inside(name: &str, unshare: &[&str], deadline: Duration) {
     let mut output = tempfile::tempfile().expect("a temporary file for the output");
     let mut child = Command::new("unshare")
         .args(unshare)
@@ -72,8 +78,8 @@ fn run_inside(name: &str, unshare: &[&str]) {
         .spawn()
         .expect("unshare starts");
     let started = std::time::Instant::now();
-    let status = eventually("the test in its sandbox ends", TEST_DEADLINE + seconds(10), || {
-        if started.elapsed() > TEST_DEADLINE {
+    let status = eventually("the test in its sandbox ends", deadline + seconds(10), || {
+        if started.elapsed() > deadline {
             // Takes the whole process namespace with it (--kill-child).
             let _ = child.kill();
         }
