@@ -95,7 +95,7 @@ impl Sim {
             self.transmit(id, port);
         }
         while let Some(packet) = self.nodes[id].node.as_mut().and_then(|node| node.poll_tun_packet()) {
-            self.to_host(id, packet);
+            self.reach_host(id, packet);
         }
         while let Some(event) = self.nodes[id].node.as_mut().and_then(|node| node.poll_event()) {
             match event {

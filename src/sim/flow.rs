@@ -114,7 +114,7 @@ impl Sim {
     }
 
     /// A packet comes out of a node's interface.
-    pub(super) fn to_host(&mut self, id: NodeId, packet: PacketBuf) {
+    pub(super) fn reach_host(&mut self, id: NodeId, packet: PacketBuf) {
         let Some((flow_id, number, is_answer)) = numbered(&packet) else {
             return self.nodes[id].received.push(packet);
         };

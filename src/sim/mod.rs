@@ -8,7 +8,7 @@
 //! - [`probe`]: single frames followed hop by hop; [`flow`]: packets from host to host, as applications send them;
 //! - [`adversary`]: nodes that do not play by the rules;
 //! - [`graph`], [`generate`], [`mobility`]: what networks look like; [`world`]: a network over time;
-//! - [`metrics`], [`scenario`]: what is measured, and what users write down.
+//! - [`metrics`]: what is measured; [`scenario`], [`play`]: what users write down, and what comes of it.
 
 pub mod adversary;
 mod deliver;

@@ -15,8 +15,13 @@ use crate::real::Recording;
 use crate::scenario::{Edge, NODES, Scenario, rng};
 
 /// The loopback interface, with a daemon at either end that has to be woken: what a request at a control socket takes as well.
-const LOOPBACK: LinkModel =
-    LinkModel { latency: Duration::from_micros(100), jitter: Duration::from_micros(100), loss_ppm: 0 };
+const LOOPBACK: LinkModel = LinkModel {
+    latency: Duration::from_micros(100),
+    jitter: Duration::from_micros(100),
+    loss_ppm: 0,
+    rate: 0,
+    queue: 0,
+};
 /// How far a replayed link-up may be from the recorded one: no two runs are alike to the microsecond, and what would come out of
 /// one that is would be one draw as well.
 const UNSHARP: Duration = Duration::from_millis(2);

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
+use pinecone::shell::clock::Clock;
 use pinecone::sim::graph::Graph;
 use pinecone::sim::metrics::{self, Experiment, Measured};
 use pinecone::time::Duration;
@@ -189,9 +190,10 @@ fn measure(args: &BenchArgs, job: &Job, steps: &[Graph]) -> Line {
     if job.step > 0 {
         conditions.step = Duration::from_secs(job.step);
     }
-    let began = std::time::Instant::now();
+    let clock = Clock::new();
+    let began = clock.now();
     let measured = metrics::run(job.experiment, steps, &conditions);
-    Line { job: stored(job), nodes: steps[0].len(), took: began.elapsed().as_secs_f64(), measured }
+    Line { job: stored(job), nodes: steps[0].len(), took: clock.now().saturating_since(began).as_secs_f64(), measured }
 }
 
 fn keep(file: Option<&Mutex<fs::File>>, line: &Line) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
+use pinecone::shell::clock::Clock;
 use pinecone::sim::graph::Graph;
 use pinecone::sim::play::{Played, generated, play};
 use pinecone::sim::scenario::Scenario;
@@ -25,11 +26,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     let failed = Rc::new(RefCell::new(None));
     let observer = args.trace.as_deref().map(|path| tracer(path, failed.clone())).transpose()?;
     let bar = bar(&scenario);
-    let began = std::time::Instant::now();
+    let clock = Clock::new();
+    let began = clock.now();
     let played = play(&scenario, &steps, observer, |seconds| bar.set_position(seconds as u64))
         .with_context(|| args.scenario.display().to_string())?;
     bar.finish_and_clear();
-    let took = began.elapsed().as_secs_f64();
+    let took = clock.now().saturating_since(began).as_secs_f64();
     if let Some(error) = failed.take() {
         return Err(error).context("cannot write the trace");
     }
