@@ -23,6 +23,7 @@ use pinecone::keys::{Keypair, PublicKey, Scheme, Seed};
 use pinecone::router::{PeerKind, Port, Router, RouterConfig, Timings, Verdict};
 use pinecone::time::{Duration, Instant, UnixClock, UnixMillis};
 use pinecone::wire::coords::Coords;
+use pinecone::wire::extensions::Extensions;
 use pinecone::wire::frame::{self, BootstrapFrame, Frame, TrafficHeader};
 use pinecone::wire::snake::{Bootstrap, Watermark};
 use pinecone::wire::tree::{Announcement, Root};
@@ -101,7 +102,7 @@ impl Hub {
         let mut hub = Self { router, now, peers: Vec::new(), routes: Vec::new(), next: 1 << 32 };
         for i in 0..peers {
             let peer = node(1 << 40 | i as u64);
-            let port = hub.router.add_peer(peer.public(), PeerKind::Remote, hub.now).unwrap();
+            let port = hub.router.add_peer(peer.public(), PeerKind::Remote, Extensions::NONE, hub.now).unwrap();
             hub.protocol(port, &Frame::Announcement(&cast.announcement(i, &peer).encode()));
             assert_eq!(hub.router.peer_root(port).map(|root| root.key), Some(cast.root.public()));
             hub.peers.push(port);
