@@ -30,7 +30,7 @@ pub(super) fn run(graph: &Graph, conditions: &Conditions) -> Measured {
 }
 
 /// Metric 2: lets a network settle. `t99_s` and `t100_s`: the first time from which at least 99 % (100 %) of the pairs answer within a
-/// second, in seconds since the beginning; infinite if the patience was not enough. `settling`: percent over time.
+/// second, in seconds since the beginning; absent if the patience was not enough. `settling`: percent over time.
 pub(super) fn settle(world: &mut World, conditions: &Conditions, measured: &mut Measured) {
     let samples = sample_until_perfect(world, conditions, ANSWER_WITHIN, |world| world.pairs(conditions.pairs));
     measured.set("t99_s", holds_from(&samples, 99.0));

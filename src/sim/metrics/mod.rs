@@ -133,7 +133,7 @@ const REST: Duration = Duration::from_secs(60);
 /// What an experiment found.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Measured {
-    /// Numbers by name.
+    /// Numbers by name. A time that never came is not there.
     pub values: BTreeMap<String, f64>,
     /// Curves by name, for pictures.
     pub series: BTreeMap<String, Vec<(f64, f64)>>,
@@ -141,7 +141,9 @@ pub struct Measured {
 
 impl Measured {
     fn set(&mut self, name: &str, value: f64) {
-        self.values.insert(name.to_owned(), value);
+        if value.is_finite() {
+            self.values.insert(name.to_owned(), value);
+        }
     }
 
     fn set_all(&mut self, name: &str, distribution: &Distribution) {

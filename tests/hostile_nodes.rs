@@ -1,0 +1,129 @@
+//! Hostile nodes in simulated networks: what they do stays bounded, and honest nodes keep reaching each other.
+//!
+//! Small versions of what `pinecone-sim bench` measures; each prints its seed if it fails.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what is not as it should be is a failed test")]
+
+use pinecone::keys::Scheme;
+use pinecone::node::NodeConfig;
+use pinecone::rng::Rng;
+use pinecone::sim::adversary::Plan;
+use pinecone::sim::generate::{Shape, generate};
+use pinecone::sim::probe::Way;
+use pinecone::sim::world::{Setup, World};
+use pinecone::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A settled network of 60 radios whose tables take at most `max_routes`.
+fn settled(seed: u64, max_routes: usize) -> World {
+    let graph = generate(Shape::Radio { nodes: 60, degree: 10 }, &mut Rng::new([seed as u8; 32]));
+    let setup = Setup::default();
+    let config = NodeConfig { max_routes, ..setup.config };
+    let mut world = World::started(graph, &Setup { seed, scheme: Scheme::Simulated, config, ..setup });
+    world.sim.run_for(30 * SECOND);
+    world
+}
+
+/// Some nodes that are neither the root nor each other.
+fn some(world: &mut World, count: usize) -> Vec<usize> {
+    let root = world.highest();
+    let others = world.running().into_iter().filter(|id| Some(*id) != root).collect();
+    world.choose(others, count)
+}
+
+fn corrupt(world: &mut World, count: usize, plan: &Plan) {
+    for id in some(world, count) {
+        world.sim.corrupt(id, Some(plan.clone()));
+    }
+}
+
+/// Percent of honest pairs with an honest way that answer within two seconds, by key and by coordinates.
+fn answering(world: &mut World) -> (f64, f64) {
+    let pairs = world.pairs(300);
+    let by_key = world.answering(&pairs, Way::Key, 2 * SECOND);
+    (by_key, world.answering(&pairs, Way::Coordinates, 2 * SECOND))
+}
+
+fn largest_table(world: &World) -> usize {
+    let counts = world.running().into_iter().map(|id| world.sim.node(id).unwrap().router().route_count());
+    counts.max().unwrap()
+}
+
+fn checks(world: &World) -> Vec<u64> {
+    let honest = world.running().into_iter().filter(|id| !world.sim.is_corrupt(*id));
+    honest.map(|id| world.sim.node(id).unwrap().router().checks().total()).collect()
+}
+
+#[test]
+fn a_flood_of_bootstraps_fills_tables_up_to_their_bound_and_cuts_nobody_off() {
+    for seed in 1..4 {
+        let max_routes = 500;
+        let mut world = settled(seed, max_routes);
+        corrupt(&mut world, 2, &Plan { flood: 50, ..Plan::default() });
+        world.sim.run_for(10 * SECOND);
+        let largest = largest_table(&world);
+        assert!(largest > max_routes / 2, "seed {seed}: the flood did not arrive: {largest}");
+        assert!(largest <= max_routes, "seed {seed}: {largest}");
+        let (_, steady) = answering(&mut world);
+        assert!(steady >= 99.0, "seed {seed}: {steady} % by coordinates");
+    }
+}
+
+#[test]
+fn a_flood_cannot_make_an_honest_node_check_more_than_its_budget() {
+    for seed in 1..3 {
+        let mut world = settled(seed, 65_536);
+        corrupt(&mut world, 3, &Plan { flood: 200, every_ms: 50, ..Plan::default() });
+        // What was saved up may be spent first.
+        world.sim.run_for(5 * SECOND);
+        let before = checks(&world);
+        world.sim.run_for(3 * SECOND);
+        let most = checks(&world).into_iter().zip(before).map(|(now, then)| now - then).max().unwrap();
+        // 4,000 a second from the pool, and 20 more for each of some twenty peerings.
+        assert!(most <= 3 * 4_600, "seed {seed}: {most} checks in three seconds");
+        assert!(most > 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn replayed_and_forged_bootstraps_change_nothing() {
+    for seed in 1..4 {
+        let mut world = settled(seed, 65_536);
+        corrupt(&mut world, 3, &Plan { replay: 20, forge: 20, ..Plan::default() });
+        world.sim.run_for(15 * SECOND);
+        assert_eq!(answering(&mut world), (100.0, 100.0), "seed {seed}");
+        assert!(largest_table(&world) <= 60, "seed {seed}: there are no keys but those of the nodes");
+    }
+}
+
+#[test]
+fn droppers_cost_no_more_than_the_ways_that_lead_through_them() {
+    for seed in 1..4 {
+        let mut world = settled(seed, 65_536);
+        corrupt(&mut world, 3, &Plan::dropper());
+        let pairs = world.pairs(300);
+        let through = pairs.iter().filter(|(a, b)| {
+            let there = world.sim.walk(*a, *b, Way::Coordinates).path;
+            let back = world.sim.walk(*b, *a, Way::Coordinates).path;
+            there.iter().chain(&back).any(|id| world.sim.is_corrupt(*id))
+        });
+        let expected = 100.0 - 100.0 * through.count() as f64 / pairs.len() as f64;
+        let found = world.answering(&pairs, Way::Coordinates, 2 * SECOND);
+        assert!((found - expected).abs() < 0.5, "seed {seed}: {found} % answer, {expected} % have an honest way");
+        assert!(found < 100.0, "seed {seed}: nothing was dropped");
+    }
+}
+
+#[test]
+fn after_a_root_that_came_and_went_stays_away_everybody_is_reached_again() {
+    for seed in 1..4 {
+        let mut world = settled(seed, 65_536);
+        let root = world.highest().unwrap();
+        world.sim.corrupt(root, Some(Plan { flap: true, every_ms: 500, ..Plan::default() }));
+        world.sim.run_for(10 * SECOND);
+        world.crash(root);
+        world.sim.run_for(12 * SECOND);
+        assert_eq!(answering(&mut world), (100.0, 100.0), "seed {seed}");
+    }
+}
