@@ -398,7 +398,7 @@ mod tests {
         assert_eq!((last.first_pct, last.steady_pct, last.running, last.roots), (100.0, 100.0, 38, 1));
         assert_eq!((played.flows[0].sent, played.flows[0].duplicates), (500, 0));
         assert_eq!(played.end.violations, Vec::<String>::new());
-        assert!(played.samples.iter().any(|sample| sample.roots == 2), "a partition has two roots");
+        assert!(played.samples.iter().any(|sample| sample.roots > 1), "each part has a root of its own");
     }
 
     #[test]

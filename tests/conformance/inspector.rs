@@ -111,7 +111,9 @@ impl Inspector {
             }
             2 => {
                 bootstrap(body)?;
-                demand(hop_limit == 0, "a bootstrap has hop limit 0")?;
+                // One that is passed on carries its age there, which reference nodes pass on without a look at it.
+                let is_own = unit[HEADER + 2..].starts_with(&peer.0);
+                demand(hop_limit == 0 || !is_own, "a node's own bootstrap has hop limit 0")?;
                 Kind::Bootstrap
             }
             3 => {
