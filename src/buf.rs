@@ -52,17 +52,33 @@ fn give_back(storage: Box<[u8]>) {
     });
 }
 
+/// What a host left undone in a packet, for whoever hands it on: as with a network card that computes checksums and cuts segments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offload {
+    /// Nothing: the packet is complete.
+    #[default]
+    None,
+    /// The transport checksum: its field holds the sum of the pseudo header only.
+    Checksum,
+    /// The checksum, and the packet stands for several, each with the headers of this one and so many bytes of its payload (the last
+    /// may have fewer).
+    Segments(u16),
+}
+
 /// A packet or frame in the middle of a larger buffer. Dereferences to its bytes.
 pub struct PacketBuf {
     storage: Box<[u8]>,
     start: usize,
     end: usize,
+    /// What is left undone in the packet.
+    pub offload: Offload,
 }
 
 impl PacketBuf {
     /// An empty packet with [`HEADROOM`] in front and space for at least `capacity` bytes and [`TAILROOM`] behind.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { storage: take_storage(HEADROOM + capacity + TAILROOM), start: HEADROOM, end: HEADROOM }
+        let storage = take_storage(HEADROOM + capacity + TAILROOM);
+        Self { storage, start: HEADROOM, end: HEADROOM, offload: Offload::None }
     }
 
     /// A packet of `len` bytes to be overwritten by the caller. **Its contents are those of an earlier packet**: for
@@ -151,7 +167,9 @@ impl std::ops::DerefMut for PacketBuf {
 
 impl Clone for PacketBuf {
     fn clone(&self) -> Self {
-        Self::from(&**self)
+        let mut copy = Self::from(&**self);
+        copy.offload = self.offload;
+        copy
     }
 }
 

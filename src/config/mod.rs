@@ -88,6 +88,8 @@ pub struct TunSection {
     /// The interface's MTU in bytes.
     #[serde(deserialize_with = "values::mtu")]
     pub mtu: u16,
+    /// Whether the kernel is asked for segmentation offload.
+    pub offload: bool,
     /// An open TUN descriptor that was passed to the daemon, to be used instead of opening one.
     #[serde(deserialize_with = "values::descriptor")]
     pub fd: Option<i32>,
@@ -173,7 +175,7 @@ impl Default for NodeSection {
 
 impl Default for TunSection {
     fn default() -> Self {
-        Self { name: TunName::default(), mtu: values::MAX_MTU, fd: None }
+        Self { name: TunName::default(), mtu: values::MAX_MTU, offload: true, fd: None }
     }
 }
 

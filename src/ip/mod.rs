@@ -13,6 +13,8 @@
 pub mod checksum;
 pub mod firewall;
 pub mod icmp;
+pub mod offload;
+pub mod segment;
 mod upper;
 
 use std::net::Ipv6Addr;

@@ -3,8 +3,8 @@
 use crate::addr::{Destination, may_send_from};
 use crate::buf::PacketBuf;
 use crate::drops::DropReason;
-use crate::ip::Ipv6View;
 use crate::ip::firewall::{self, InboundVerdict};
+use crate::ip::{Ipv6View, offload};
 use crate::keys::PublicKey;
 use crate::node::outbound::{PROTOCOL_FLOW, relay_flow};
 use crate::node::{MAX_TUN_BACKLOG, Node, PeerMisbehaved, Port};
@@ -78,6 +78,9 @@ impl Node {
         let ours = view.destination() == self.address.ip() || self.subnet.contains(view.destination());
         if !ours || !may_send_from(from, view.source()) {
             return Err(DropReason::SpoofedSource);
+        }
+        if !offload::is_sound(&packet) {
+            return Err(DropReason::MalformedPacket);
         }
         if self.firewall.check_inbound(&view, from, now) == InboundVerdict::Allow {
             self.packets_delivered += 1;

@@ -5,17 +5,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::addr::{Destination, may_send_from};
 use crate::buf::PacketBuf;
 use crate::drops::DropReason;
-use crate::ip::{Ipv6View, MIN_MTU, icmp};
+use crate::ip::{Ipv6View, MIN_MTU, icmp, offload, segment};
 use crate::keys::PublicKey;
 use crate::node::outbox::{Flow, Outbox};
 use crate::node::resolver::{self, Question};
 use crate::node::{Node, Port};
 use crate::router::Verdict;
-use crate::session::Sealed;
+use crate::session::{PACKET_OVERHEAD, Sealed};
 use crate::time::{Duration, Instant};
 use crate::wire::coords::Coords;
 use crate::wire::frame::{self, MAX_FRAME_LEN};
-use crate::wire::session::DATA_OVERHEAD;
 use crate::wire::session::lookup::LookupQuestion;
 
 /// Handshakes, lookups and control messages: rare and small, in a flow of their own.
@@ -31,6 +30,14 @@ pub(super) enum Rejection {
     SourcePolicy,
     HopLimit,
     TooBig(usize),
+}
+
+/// How long packets to another node may be, in bytes.
+struct PacketLimits {
+    /// What fits a frame on the way to it.
+    frame: usize,
+    /// What its interface takes.
+    mtu: usize,
 }
 
 impl Node {
@@ -84,14 +91,26 @@ impl Node {
             let since = self.waiting.since(&destination).unwrap_or(now);
             return self.resolver.ask(destination, since + resolver::TIMEOUT, &mut self.rng, now);
         };
-        let limit = self.packet_limit(&owner);
-        if packet.len() > limit {
+        let limits = self.packet_limits(&owner);
+        let largest = limits.frame.min(limits.mtu).max(MIN_MTU);
+        if offload::unit_len(&packet) > largest {
             self.drops.count(DropReason::TooBig);
-            return self.reject(&packet, Rejection::TooBig(limit), now);
+            return self.reject(&packet, Rejection::TooBig(largest), now);
         }
+        if packet.len() <= limits.frame.max(MIN_MTU) {
+            return self.seal_packet(packet, destination, &owner, now);
+        }
+        // It stands for many of which each fits, and is too large for one frame.
+        let Some(pieces) = segment::pieces(&packet, limits.frame) else { return self.drops.count(DropReason::TooBig) };
+        for piece in pieces {
+            self.seal_packet(piece, destination, &owner, now);
+        }
+    }
+
+    fn seal_packet(&mut self, packet: PacketBuf, destination: Destination, owner: &PublicKey, now: Instant) {
         let flow = flow_of(&packet);
-        match self.sessions.seal(&owner, packet, now) {
-            Sealed::Ready(message) => self.send_to(&owner, message, flow, now),
+        match self.sessions.seal(owner, packet, now) {
+            Sealed::Ready(message) => self.send_to(owner, message, flow, now),
             Sealed::NotReady(packet) => self.keep(packet, destination, now),
             Sealed::Drop(reason) => self.drops.count(reason),
         }
@@ -113,15 +132,15 @@ impl Node {
         }
     }
 
-    /// The largest packet that the other side takes and that fits a frame on the way to it.
-    fn packet_limit(&self, to: &PublicKey) -> usize {
+    fn packet_limits(&self, to: &PublicKey) -> PacketLimits {
         let nowhere = Coords::default();
         let overhead = frame::traffic_overhead(self.coords_for(to).unwrap_or(&nowhere), self.router.coords());
         // A relay may have to turn a frame routed by coordinates into one routed by key, which is larger.
-        let overhead = overhead.max(frame::traffic_overhead(&nowhere, self.router.coords())) + DATA_OVERHEAD;
-        let fits = MAX_FRAME_LEN.saturating_sub(overhead);
-        let takes = self.sessions.peer_mtu(to).map_or(usize::from(u16::MAX), usize::from);
-        fits.min(takes).max(MIN_MTU)
+        let overhead = overhead.max(frame::traffic_overhead(&nowhere, self.router.coords())) + PACKET_OVERHEAD;
+        PacketLimits {
+            frame: MAX_FRAME_LEN.saturating_sub(overhead),
+            mtu: self.sessions.peer_mtu(to).map_or(usize::from(u16::MAX), usize::from),
+        }
     }
 
     /// Puts the frame header before a message and queues it at the peering it has to take.

@@ -8,7 +8,7 @@ use super::gate::Cookie;
 use super::handshake::Peer;
 use super::keys::{KeySlots, Role};
 use super::liveness::{Liveness, Silence};
-use super::payload::{Contents, Control};
+use super::payload::{self, Contents, Control};
 use super::place::{Telling, Told};
 use super::shared::{Shared, Slot};
 use super::timers::FAR_FUTURE;
@@ -115,6 +115,7 @@ impl Session {
         // Before the packet, so that the answer to it can take the route that the coordinates tell.
         self.tell_place(shared, now);
         let len = packet.len();
+        payload::announce(&mut packet);
         if !self.keys.for_sealing(now).is_some_and(|keys| keys.seal(&mut packet)) {
             return Sealed::Drop(DropReason::TooBig);
         }
@@ -142,7 +143,9 @@ impl Session {
             self.agree_anew(shared, now);
         }
         match Contents::parse(&message).map_err(|_| DropReason::MalformedMessage)? {
-            Contents::Packet => {
+            Contents::Packet(at, offload) => {
+                message.advance(at);
+                message.offload = offload;
                 self.received_bytes += message.len() as u64;
                 self.used = now;
                 let due = self.life.owe_answer(now);

@@ -61,6 +61,8 @@ use crate::wire::coords::Coords;
 use crate::wire::frame::MAX_FRAME_LEN;
 use crate::wire::session::DATA_OVERHEAD;
 
+/// Most bytes that a message has beside its packet.
+pub const PACKET_OVERHEAD: usize = DATA_OVERHEAD + payload::MAX_PREFIX;
 /// Sessions whose deadlines are looked at in one call: bounds what one call does and sends.
 const DEADLINES_PER_CALL: usize = 64;
 
@@ -99,7 +101,8 @@ pub enum Sealed {
 /// What was in a message.
 #[derive(Debug)]
 pub enum Opened {
-    /// An IP packet from the owner of the key. **Its source address is not checked.**
+    /// An IP packet from the owner of the key. **Neither its source address is checked, nor whether what its
+    /// [`Offload`](crate::buf::Offload) says of it can be true.**
     Packet(PacketBuf),
     /// A handshake or control message, which is dealt with.
     Nothing,
@@ -159,7 +162,7 @@ impl Sessions {
         if !payload::is_packet(&packet) {
             return Sealed::Drop(DropReason::MalformedPacket);
         }
-        if packet.len() + DATA_OVERHEAD > MAX_FRAME_LEN {
+        if packet.len() + PACKET_OVERHEAD > MAX_FRAME_LEN {
             return Sealed::Drop(DropReason::TooBig);
         }
         let slot = match self.find_or_call(to, now) {

@@ -3,6 +3,8 @@
 //! ```text
 //! offer        stamp 8 | flags 1 | mtu 2 | [place]                    in an initiation and, as the answer, in a response
 //! packet       60 … 6f …                                              an IPv6 packet as it is, no byte added
+//! unsummed     10 | packet                                            its transport checksum is left to the receiver
+//! segments     11 | size 2 | packet                                   the same, and it stands for several, each of so many data bytes
 //! keepalive    00
 //! coordinates  01 | flags 1 | stamp 8 | known 8 | [place]
 //! ping         02 | id 8
@@ -14,14 +16,14 @@
 //! ```
 //!
 //! Integers are big-endian. Unknown flags and bytes behind the last field are ignored, and so are the control messages
-//! 04 … 0f: later versions may add to all of these. First bytes 10 … 1f are reserved for segmentation-offload packets with
-//! their virtio header; like every other first byte they are malformed today.
+//! 04 … 0f: later versions may add to all of these. Every other first byte is malformed.
 //!
 //! A *stamp* is Unix milliseconds × 2¹⁶ + a counter, strictly increasing at each sender. It orders initiations, and what a
 //! node says of its place, whichever keys it was said under and however frames overtook each other. `known` is the latest
 //! stamp under which the sender heard the other's place: its receipt.
 
 use super::aead::Cipher;
+use crate::buf::{Offload, PacketBuf};
 use crate::keys::PublicKey;
 use crate::wire::coords::{Coords, CoordsRef};
 use crate::wire::{DecodeError, Reader};
@@ -40,6 +42,11 @@ const KEEPALIVE: u8 = 0x00;
 const COORDINATES: u8 = 0x01;
 const PING: u8 = 0x02;
 const PONG: u8 = 0x03;
+const UNSUMMED: u8 = 0x10;
+const SEGMENTS: u8 = 0x11;
+
+/// Most bytes that stand in front of a packet inside the encryption.
+pub(super) const MAX_PREFIX: usize = 3;
 
 /// A node's place in a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,7 +172,8 @@ pub(super) enum Control {
 /// What was inside a data message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Contents {
-    Packet,
+    /// A packet, behind so many bytes that say what is left undone in it.
+    Packet(usize, Offload),
     Control(Control),
 }
 
@@ -174,16 +182,38 @@ pub(super) fn is_packet(packet: &[u8]) -> bool {
     packet.first().is_some_and(|first| first >> 4 == 6)
 }
 
+/// Puts in front of a packet what is left undone in it.
+pub(super) fn announce(packet: &mut PacketBuf) {
+    match std::mem::take(&mut packet.offload) {
+        Offload::None => {}
+        Offload::Checksum => packet.prepend(1).fill(UNSUMMED),
+        Offload::Segments(size) => {
+            let [high, low] = size.to_be_bytes();
+            packet.prepend(MAX_PREFIX).copy_from_slice(&[SEGMENTS, high, low]);
+        }
+    }
+}
+
 impl Contents {
     /// Tells packets from control messages and reads the latter.
     pub(super) fn parse(text: &[u8]) -> Result<Self, DecodeError> {
         let what = "contents of a data message";
         let mut reader = Reader::new(text);
         match reader.u8(what)? {
-            0x60..=0x6f => Ok(Self::Packet),
+            0x60..=0x6f => Ok(Self::Packet(0, Offload::None)),
+            UNSUMMED => Self::packet_behind(text, 1, Offload::Checksum),
+            SEGMENTS => {
+                let size = reader.u16("segment size of a packet")?;
+                Self::packet_behind(text, MAX_PREFIX, Offload::Segments(size))
+            }
             kind @ 0x00..=0x0f => Control::read(kind, &mut reader).map(Self::Control),
             _ => Err(DecodeError::Leftover { what }),
         }
+    }
+
+    fn packet_behind(text: &[u8], prefix: usize, offload: Offload) -> Result<Self, DecodeError> {
+        let found = text.get(prefix..).is_some_and(is_packet);
+        found.then_some(Self::Packet(prefix, offload)).ok_or(DecodeError::Leftover { what: "packet with offload" })
     }
 }
 
@@ -287,13 +317,28 @@ mod tests {
         for first in 0..=255u8 {
             let text = [&[first][..], &[0; 40]].concat();
             match Contents::parse(&text) {
-                Ok(Contents::Packet) => assert_eq!(first >> 4, 6),
+                Ok(Contents::Packet(at, offload)) => assert_eq!((first >> 4, at, offload), (6, 0, Offload::None)),
                 Ok(Contents::Control(_)) => assert_eq!(first >> 4, 0),
                 Err(_) => assert!(first >> 4 != 6 && first >> 4 != 0),
             }
             assert_eq!(is_packet(&text), first >> 4 == 6);
         }
         assert!(Contents::parse(&[]).is_err() && !is_packet(&[]));
+    }
+
+    #[test]
+    fn what_is_left_undone_in_a_packet_is_read_as_written() {
+        for (offload, prefix) in [(Offload::None, 0), (Offload::Checksum, 1), (Offload::Segments(1_440), MAX_PREFIX)] {
+            let mut packet = PacketBuf::from(&[0x60; 100][..]);
+            packet.offload = offload;
+            announce(&mut packet);
+            assert_eq!((packet.len(), packet.offload), (prefix + 100, Offload::None));
+            assert_eq!(Contents::parse(&packet), Ok(Contents::Packet(prefix, offload)));
+        }
+        // No packet inside, or none at all.
+        for bytes in [&[UNSUMMED, 0x40][..], &[UNSUMMED], &[SEGMENTS, 0x60, 0x60, 0], &[SEGMENTS, 5]] {
+            assert!(Contents::parse(bytes).is_err(), "{bytes:?}");
+        }
     }
 
     #[test]

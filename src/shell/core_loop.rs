@@ -257,7 +257,7 @@ impl Core {
             self.node_event(event, now);
         }
         while let Some(packet) = self.node.poll_tun_packet() {
-            if let Err(error) = self.tun.send(&packet) {
+            if let Err(error) = self.tun.send(packet) {
                 tracing::trace!(%error, "the host did not take a packet");
                 self.node.count_drop(DropReason::TunWrite);
             }

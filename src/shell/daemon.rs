@@ -160,7 +160,9 @@ async fn open_tun(config: &Config, keypair: &Keypair, netlink: &Netlink) -> Resu
         }
         TunName::Named(name) => name.to_string(),
     };
-    let params = TunParams { name, fd: config.tun.fd, mtu: config.tun.mtu, address: address.ip(), subnet: subnet.ip() };
+    let section = &config.tun;
+    let (fd, mtu, offload) = (section.fd, section.mtu, section.offload);
+    let params = TunParams { name, fd, mtu, offload, address: address.ip(), subnet: subnet.ip() };
     let (tun, name, added) =
         linux::open(&params, netlink).await.map_err(|error: TunError| DaemonError::Tun(error.to_string()))?;
     tracing::info!("{name} is up");

@@ -19,6 +19,8 @@ use crate::wait::{eventually, seconds, wait_until};
 
 /// Where the two programs are, if not where cargo built them for this test: for runs from a copied test binary.
 const BINARIES: &str = "PINECONE_LAB_BINARIES";
+/// Set to `off`: all daemons that no test asks otherwise of run without segmentation offload.
+const OFFLOAD: &str = "PINECONE_LAB_OFFLOAD";
 /// Lines of a failed test's logs that are printed: enough for what led to the failure, not the whole life.
 const LOG_LINES: usize = 60;
 /// An unprivileged user id that no file here belongs to: nobody.
@@ -31,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) seed: u8,
     pub(crate) tun: String,
     pub(crate) mtu: u16,
+    pub(crate) offload: bool,
     pub(crate) listen: Vec<String>,
     pub(crate) peers: Vec<String>,
     pub(crate) discovery: bool,
@@ -46,6 +49,7 @@ impl Config {
             seed,
             tun: "pine0".to_owned(),
             mtu: 65_000,
+            offload: std::env::var_os(OFFLOAD).is_none_or(|value| value != "off"),
             listen: vec!["tcp://[::]:7463".to_owned()],
             peers: vec![],
             discovery: false,
@@ -57,10 +61,10 @@ impl Config {
     fn toml(&self, directory: &Path) -> String {
         let directory = directory.display();
         let mut text = format!(
-            "[node]\nprivate_key_file = \"{directory}/node.key\"\n\n[tun]\nname = {:?}\nmtu = {}\n\n\
+            "[node]\nprivate_key_file = \"{directory}/node.key\"\n\n[tun]\nname = {:?}\nmtu = {}\noffload = {}\n\n\
              [peering]\nlisten = {:?}\npeers = {:?}\n\n[discovery]\nenabled = {}\n\n\
              [control]\nsocket = \"{directory}/control.sock\"\n",
-            self.tun, self.mtu, self.listen, self.peers, self.discovery
+            self.tun, self.mtu, self.offload, self.listen, self.peers, self.discovery
         );
         if let Some(inbound) = &self.inbound {
             let _ = write!(text, "\n[firewall]\ninbound = {inbound}\n");

@@ -24,4 +24,5 @@ mod host;
 mod hostile;
 mod icmp;
 mod lab_itself;
+mod offload;
 mod reach;

@@ -17,6 +17,7 @@ use tokio::io::unix::AsyncFd;
 use crate::addr;
 use crate::buf::PacketBuf;
 use crate::shell::netlink::{Interface, Netlink, Route};
+use crate::shell::tun::offload::Offload;
 
 /// The largest IP packet there is on a TUN, whatever MTU somebody sets on it later.
 const LARGEST: usize = 65_535;
@@ -47,6 +48,8 @@ pub(crate) struct TunParams {
     pub(crate) fd: Option<RawFd>,
     /// Its MTU in bytes.
     pub(crate) mtu: u16,
+    /// Whether the kernel is asked for segmentation offload.
+    pub(crate) offload: bool,
     /// Our overlay address.
     pub(crate) address: Ipv6Addr,
     /// Our routed /64.
@@ -115,7 +118,8 @@ pub(crate) enum TunError {
 /// An open TUN interface.
 pub(crate) struct KernelTun {
     fd: AsyncFd<OwnedFd>,
-    /// Where the next packet is read to.
+    offload: Offload,
+    /// Where the next packet is read to, with what the kernel puts in front of it.
     buffer: PacketBuf,
 }
 
@@ -139,17 +143,18 @@ pub(crate) async fn open(params: &TunParams, netlink: &Netlink) -> Result<(Kerne
         }
         None => {
             let existed = netlink.index_of(&params.name).await.map_err(os("look for", &params.name))?.is_some();
-            (attach(&params.name)?, params.name.clone(), !existed)
+            (attach(&params.name, params.offload)?, params.name.clone(), !existed)
         }
     };
     nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
         .map_err(|error| os("use", &name)(error.into()))?;
+    let offload = Offload::negotiate(&fd, params.offload).map_err(os("ask for segmentation offload on", &name))?;
     let added = set_up(&name, ours, params, netlink).await?;
     // SAFETY: an `OwnedFd` is open, and the same one, until it is dropped; the `AsyncFd` owns it and nothing takes it out.
     #[allow(unsafe_code)]
     let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }
         .map_err(|error| os("wait on", &name)(error.into()))?;
-    Ok((KernelTun { fd, buffer: PacketBuf::for_reading(LARGEST) }, name, added))
+    Ok((KernelTun { fd, offload, buffer: reading_buffer(offload) }, name, added))
 }
 
 /// Takes our address and route off an interface that outlives us.
@@ -190,28 +195,43 @@ impl KernelTun {
     }
 
     /// Hands a packet to the host.
-    pub(crate) fn send(&mut self, packet: &[u8]) -> io::Result<()> {
-        nix::unistd::write(self.fd.get_ref(), packet)?;
-        Ok(())
+    pub(crate) fn send(&mut self, packet: PacketBuf) -> io::Result<()> {
+        let mut result = Ok(());
+        self.offload.prepare(packet, |bytes| {
+            if let Err(error) = nix::unistd::write(self.fd.get_ref(), bytes) {
+                result = Err(error.into());
+            }
+        });
+        result
     }
 
     /// The `len` bytes that were read, in a buffer that fits.
     fn take(&mut self, len: usize) -> PacketBuf {
-        if len <= COPY_UP_TO {
-            return PacketBuf::from(&self.buffer[..len]);
-        }
-        let mut packet = std::mem::replace(&mut self.buffer, PacketBuf::for_reading(LARGEST));
-        packet.truncate(len);
+        let mut packet = if len <= COPY_UP_TO {
+            PacketBuf::from(&self.buffer[..len])
+        } else {
+            let mut packet = std::mem::replace(&mut self.buffer, reading_buffer(self.offload));
+            packet.truncate(len);
+            packet
+        };
+        self.offload.receive(&mut packet);
         packet
     }
 }
 
+/// Room for the largest packet, and for what the kernel puts in front of it in the headroom.
+fn reading_buffer(offload: Offload) -> PacketBuf {
+    let mut buffer = PacketBuf::for_reading(LARGEST);
+    buffer.prepend(offload.header_len());
+    buffer
+}
+
 /// Makes the interface, or attaches to the one that was made for us.
-fn attach(name: &str) -> Result<OwnedFd, TunError> {
+fn attach(name: &str, offload: bool) -> Result<OwnedFd, TunError> {
     let mut config = tun::Configuration::default();
     // The crate shall only open: it sets addresses by IPv4 ioctls.
     config.tun_name(name).platform_config(|platform| {
-        platform.ensure_root_privileges(false);
+        platform.ensure_root_privileges(false).vnet_hdr(offload);
     });
     let device = tun::create(&config).map_err(|error| open_error(name, error.into()))?;
     let fd = device.into_raw_fd();
@@ -365,6 +385,7 @@ mod tests {
             name: "pine0".into(),
             fd: None,
             mtu: 65_000,
+            offload: true,
             address: "600::1".parse().unwrap(),
             subnet: "700::".parse().unwrap(),
         }

@@ -36,7 +36,7 @@ impl MemoryTun {
         self.from_host.poll_recv(cx).map(|packet| packet.ok_or_else(|| io::ErrorKind::BrokenPipe.into()))
     }
 
-    pub(crate) fn send(&mut self, packet: &[u8]) -> io::Result<()> {
-        self.to_host.try_send(PacketBuf::from(packet)).map_err(|_| io::ErrorKind::WouldBlock.into())
+    pub(crate) fn send(&mut self, packet: PacketBuf) -> io::Result<()> {
+        self.to_host.try_send(packet).map_err(|_| io::ErrorKind::WouldBlock.into())
     }
 }

@@ -6,6 +6,7 @@
 pub(crate) mod linux;
 #[cfg(test)]
 pub(crate) mod memory;
+mod offload;
 
 use std::io;
 use std::task::{Context, Poll};
@@ -51,7 +52,7 @@ impl Tun {
     ///
     /// # Errors
     /// The host did not take it; the packet is to be dropped.
-    pub(crate) fn send(&mut self, packet: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&mut self, packet: PacketBuf) -> io::Result<()> {
         match self {
             Self::Kernel(tun) => tun.send(packet),
             #[cfg(test)]
