@@ -12,6 +12,7 @@
 //! one frame under way, whatever the peer does.
 
 mod deframer;
+pub mod window;
 mod hello;
 
 use deframer::Deframer;

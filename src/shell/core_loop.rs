@@ -176,8 +176,8 @@ impl Core {
     /// Events of peerings. True if there may be more.
     fn take_from_peers(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.clock.now();
-        while let Poll::Ready(Some(id)) = self.inputs.written.poll_recv(cx) {
-            self.peerings.batch_written(id, &mut self.node, now);
+        while let Poll::Ready(Some(written)) = self.inputs.written.poll_recv(cx) {
+            self.peerings.batch_written(written, &mut self.node, now);
         }
         for _ in 0..PEER_EVENTS {
             let Poll::Ready(Some(event)) = self.inputs.events.poll_recv(cx) else { return false };

@@ -15,6 +15,7 @@ use tokio_util::sync::PollSender;
 
 use crate::buf::PacketBuf;
 use crate::keys::PublicKey;
+use crate::link::window::SendWindow;
 use crate::link::{Link, LinkConfig, LinkError, LinkEvent};
 use crate::shell::clock::Clock;
 use crate::shell::timer::Timer;
@@ -90,8 +91,17 @@ pub(crate) struct Channels {
     pub(crate) events: mpsc::Sender<FromPeer>,
     /// Batches to write, one at a time.
     pub(crate) batches: mpsc::Receiver<Batch>,
-    /// Told when a batch is written; holds at most one message per peering.
-    pub(crate) written: mpsc::UnboundedSender<PeeringId>,
+    /// Told when a batch is written and there is room for more; holds at most one message per peering.
+    pub(crate) written: mpsc::UnboundedSender<Written>,
+}
+
+/// A batch is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    /// Of which peering.
+    pub(crate) id: PeeringId,
+    /// Bytes that the next batch may have; a frame that begins within them may end beyond.
+    pub(crate) room: usize,
 }
 
 /// Runs a peering from dialling to its end, which it tells the core. The time for the hello begins at `hello_since`, or else with the
@@ -129,6 +139,8 @@ async fn run_connected(connection: Connection, link: Link, channels: Channels, c
         outgoing: Outgoing::new(),
         batches: channels.batches,
         written: channels.written,
+        window: SendWindow::default(),
+        look_for_room: None,
         timer: Timer::new(clock),
         clock,
     };
@@ -142,7 +154,10 @@ struct PeerTask {
     incoming: Incoming,
     outgoing: Outgoing,
     batches: mpsc::Receiver<Batch>,
-    written: mpsc::UnboundedSender<PeeringId>,
+    written: mpsc::UnboundedSender<Written>,
+    window: SendWindow,
+    /// When to look for room for the next batch; none if none was written, or that is told.
+    look_for_room: Option<Instant>,
     timer: Timer,
     clock: Clock,
 }
@@ -234,6 +249,7 @@ impl PeerTask {
             return Err(closed);
         }
         let wrote = self.write(now, cx)?;
+        self.tell_room(now);
         Ok(handed_over || wrote || self.timers(now, cx)?)
     }
 
@@ -275,6 +291,7 @@ impl PeerTask {
         let before = self.outgoing.written;
         let poll = self.outgoing.poll_write(&mut self.stream, cx);
         if self.outgoing.written != before {
+            self.window.handle_written((self.outgoing.written - before) as usize);
             self.link.handle_written(now);
             self.outgoing.stuck_since = None;
         }
@@ -287,11 +304,31 @@ impl PeerTask {
                 result?;
                 self.outgoing.stuck_since = None;
                 if std::mem::take(&mut self.outgoing.batch) {
-                    let _ = self.written.send(self.id);
+                    self.look_for_room = Some(now);
                 }
                 Ok(true)
             }
         }
+    }
+
+    /// After a batch: tells the core how long the next one may be, once the path has room for one.
+    fn tell_room(&mut self, now: Instant) {
+        if self.look_for_room.is_none_or(|at| at > now) {
+            return;
+        }
+        if self.window.wants_sample() {
+            let Some(sample) = self.stream.path() else { return self.send_room(BATCH_BYTES) };
+            self.window.handle_sample(sample, now);
+        }
+        match self.window.room() {
+            0 => self.look_for_room = Some(self.window.look_again_at(now)),
+            room => self.send_room(room),
+        }
+    }
+
+    fn send_room(&mut self, room: usize) {
+        self.look_for_room = None;
+        let _ = self.written.send(Written { id: self.id, room });
     }
 
     /// Puts the next frames to write into `outgoing`; the link's own go first.
@@ -316,11 +353,12 @@ impl PeerTask {
         // While the core does not take what was read, the peer is not silent: we are deaf.
         let link = if self.incoming.is_empty() { self.link.poll_timeout().map(|(at, _)| at) } else { None };
         let write = self.outgoing.stuck_since.map(|since| since + WRITE_TIMEOUT);
-        let Some(deadline) = link.into_iter().chain(write).min() else { return Ok(false) };
+        let deadlines = [link, write, self.look_for_room];
+        let Some(deadline) = deadlines.into_iter().flatten().min() else { return Ok(false) };
         if self.timer.poll(deadline, now, cx).is_pending() {
             return Ok(false);
         }
-        if link.is_some() {
+        if link.is_some_and(|at| at <= deadline) {
             self.link.handle_timeout(now.max(deadline))?;
         }
         Ok(true)

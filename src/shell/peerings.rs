@@ -14,12 +14,13 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::config::PeerUri;
 use crate::keys::PublicKey;
 use crate::link::LinkConfig;
+use crate::link::window::SendWindow;
 use crate::node::Node;
 use crate::router::{MAX_PORT, PeerKind, Port};
 use crate::shell::clock::Clock;
 use crate::shell::lan::LanDial;
 use crate::shell::netlink::Snapshot;
-use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, FromPeer, PeeringId};
+use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, FromPeer, PeeringId, Written};
 use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, tcp};
 use crate::shell::wanted::MAX_WANTED;
 use crate::time::Instant;
@@ -76,6 +77,8 @@ pub(crate) struct Peering {
     writing: bool,
     /// Whether the node has frames for it that we were told of.
     has_frames: bool,
+    /// Bytes that the next batch may have.
+    room: usize,
     task: AbortHandle,
 }
 
@@ -84,7 +87,7 @@ pub(crate) struct PeerInputs {
     /// Connections, frames, ends.
     pub(crate) events: mpsc::Receiver<FromPeer>,
     /// Peerings that finished writing a batch.
-    pub(crate) written: mpsc::UnboundedReceiver<PeeringId>,
+    pub(crate) written: mpsc::UnboundedReceiver<Written>,
 }
 
 /// All peerings. Their tasks end when this is dropped.
@@ -95,7 +98,7 @@ pub(crate) struct Peerings {
     tasks: JoinSet<()>,
     next_id: u64,
     events: mpsc::Sender<FromPeer>,
-    written: mpsc::UnboundedSender<PeeringId>,
+    written: mpsc::UnboundedSender<Written>,
     own_hello: [u8; HELLO_LEN],
     own_key: PublicKey,
     clock: Clock,
@@ -219,10 +222,11 @@ impl Peerings {
         }
     }
 
-    /// The peering's batch is written.
-    pub(crate) fn batch_written(&mut self, id: PeeringId, node: &mut Node, now: Instant) {
-        if let Some(peering) = self.table.get_mut(&id) {
+    /// A peering's batch is written.
+    pub(crate) fn batch_written(&mut self, written: Written, node: &mut Node, now: Instant) {
+        if let Some(peering) = self.table.get_mut(&written.id) {
             peering.writing = false;
+            peering.room = written.room.min(BATCH_BYTES);
             peering.feed(node, now);
         }
     }
@@ -256,8 +260,8 @@ impl Peerings {
         // What comes before the hello counts too when others connect to us: there are only so many places for them.
         let hello_since = (origin == Origin::Inbound).then(|| self.clock.now());
         let task = self.tasks.spawn(peer_task::run(connect, config, channels, self.clock, hello_since));
-        let peering =
-            Peering { origin, kind, uri, ends: None, up: None, batches, writing: false, has_frames: false, task };
+        let (writing, has_frames, room) = (false, false, SendWindow::default().room());
+        let peering = Peering { origin, kind, uri, ends: None, up: None, batches, writing, has_frames, room, task };
         self.table.insert(id, peering);
         id
     }
@@ -271,7 +275,7 @@ impl Peering {
             return;
         }
         let (mut batch, mut bytes) = (Batch::new(), 0);
-        while batch.len() < BATCH_FRAMES && bytes < BATCH_BYTES {
+        while batch.len() < BATCH_FRAMES && bytes < self.room {
             let Some(frame) = node.poll_transmit(port, now) else {
                 self.has_frames = false;
                 break;

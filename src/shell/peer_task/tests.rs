@@ -21,7 +21,7 @@ struct Peering {
     task: tokio::task::JoinHandle<()>,
     events: mpsc::Receiver<FromPeer>,
     batches: mpsc::Sender<Batch>,
-    written: mpsc::UnboundedReceiver<PeeringId>,
+    written: mpsc::UnboundedReceiver<Written>,
 }
 
 impl Peering {
@@ -116,8 +116,8 @@ async fn frames_cross_in_order_and_whole_though_every_write_is_partial() {
         let sent = batch(first);
         assert!(frames.iter().map(|frame| &**frame).eq(sent.iter().map(|frame| &**frame)));
     }
-    assert_eq!(a.written.recv().await, Some(PeeringId(7)));
-    assert_eq!(b.written.recv().await, Some(PeeringId(7)));
+    assert_eq!(a.written.recv().await.map(|written| written.id), Some(PeeringId(7)));
+    assert_eq!(b.written.recv().await.map(|written| written.id), Some(PeeringId(7)));
 }
 
 #[tokio::test(start_paused = true)]

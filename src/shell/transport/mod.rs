@@ -3,6 +3,7 @@
 //! A peering needs an ordered, reliable stream of bytes and nothing else, so that is all the rest of the shell sees
 //! ([`Connection`]). What a kind of transport can do about the peer's identity is one flag.
 
+mod path;
 pub(crate) mod tcp;
 pub(crate) mod ws;
 
@@ -10,16 +11,36 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use crate::addr::Destination;
 use crate::config::{ListenUri, PeerUri, Scheme};
 #[cfg(doc)]
 use crate::link::HELLO_TIMEOUT;
+use crate::link::window::PathSample;
 
 /// A stream in both directions.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
+    /// What is known of its path, for a window in front of it.
+    fn path(&self) -> Option<PathSample> {
+        None
+    }
+}
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+impl Stream for TcpStream {
+    fn path(&self) -> Option<PathSample> {
+        path::sample(self)
+    }
+}
+
+impl Stream for ws::WsStream<Box<dyn Stream>> {
+    fn path(&self) -> Option<PathSample> {
+        self.inner().path()
+    }
+}
+
+#[cfg(test)]
+impl Stream for tokio::io::DuplexStream {}
 
 /// A connection that a peering can be made of.
 pub(crate) struct Connection {

@@ -71,6 +71,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsStream<S> {
         Self { socket, role, unread: Bytes::new(), ended: false }
     }
 
+    /// What the WebSocket runs over.
+    pub(crate) fn inner(&self) -> &S {
+        self.socket.get_ref()
+    }
+
     /// Takes the next message, which may leave something in `unread` or end the stream.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
