@@ -23,18 +23,16 @@ mod bed;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use bed::{Bed, batch_of};
+use bed::{Bed, NOW, batch_of};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use pinecone::buf::PacketBuf;
 use pinecone::keys::{Keypair, PublicKey, Seed};
-use pinecone::link::{Link, LinkConfig, LinkEvent};
 use pinecone::node::outbox::Outbox;
 use pinecone::rng::Rng;
 use pinecone::session::{Opened, Sealed, SessionConfig, Sessions};
-use pinecone::time::{Instant, UnixClock, UnixMillis};
+use pinecone::time::{UnixClock, UnixMillis};
 use pinecone::wire::coords::Coords;
 use pinecone::wire::frame::{self, TrafficHeader};
-use pinecone::wire::hello::Hello;
 use pinecone::wire::snake::Watermark;
 
 /// The smallest packet that means anything, IPv6's least MTU, what fits an Ethernet frame with our headers, and what a host with a
@@ -43,7 +41,6 @@ const SIZES: [usize; 5] = [64, 1280, 1420, 16 << 10, 60 << 10];
 /// The whole ways are measured with fewer.
 const SOME_SIZES: [usize; 3] = [64, 1280, 60 << 10];
 const CIPHERS: [(&str, bool); 2] = [("ChaCha20-Poly1305", false), ("AES-256-GCM", true)];
-const NOW: Instant = Instant::from_micros(1_000_000);
 
 /// Two ends of a session.
 struct Pair {
@@ -158,43 +155,13 @@ fn frames(c: &mut Criterion) {
 fn deframing(c: &mut Criterion) {
     let mut group = c.benchmark_group("deframe");
     for len in SOME_SIZES {
-        let mut link = open_link();
-        let frame = frame::announcement(&vec![7; len]).unwrap();
-        let count = batch_of(len);
-        let stream = frame.repeat(count);
+        let mut link = bed::open_link();
+        let (stream, count) = (bed::stream(len), batch_of(len));
         group.throughput(Throughput::ElementsAndBytes { elements: count as u64, bytes: stream.len() as u64 });
         group.bench_function(BenchmarkId::new("payload", len), |bencher| {
-            bencher.iter(|| assert_eq!(feed(&mut link, &stream), count));
+            bencher.iter(|| assert_eq!(bed::feed(&mut link, &stream), count));
         });
     }
-}
-
-/// A link whose hellos are exchanged.
-fn open_link() -> Link {
-    let hello = |n: u8| {
-        let pair = Keypair::from_seed(&Seed([n; 32]));
-        (pair.public(), Hello { key: pair.public(), extension_version: 1, extensions: 1 }.encode(&pair))
-    };
-    let ((own_key, own_hello), (_, their_hello)) = (hello(1), hello(2));
-    let mut link = Link::new(LinkConfig { own_hello, own_key, expected_key: None }, NOW);
-    assert_eq!(feed(&mut link, &their_hello), 0);
-    link
-}
-
-/// Gives the link all of `bytes`, as much at a time as it takes; how many frames came out.
-fn feed(link: &mut Link, mut bytes: &[u8]) -> usize {
-    let mut frames = 0;
-    while !bytes.is_empty() {
-        let buffer = link.read_buffer();
-        let (now, later) = bytes.split_at(buffer.len().min(bytes.len()));
-        buffer[..now.len()].copy_from_slice(now);
-        bytes = later;
-        link.handle_read(now.len(), NOW).unwrap();
-        while let Some(event) = link.poll_event() {
-            frames += usize::from(matches!(event, LinkEvent::Frame(_)));
-        }
-    }
-    frames
 }
 
 /// The fair queue: frames that find it empty, frames that find as many flows waiting, and frames that find it full.

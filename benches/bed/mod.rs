@@ -6,6 +6,8 @@
 //! lookup, a handshake and the coordinates that they told each other. Only signatures are simulated ([`Scheme::Simulated`]): no
 //! packet is signed, and the network forms sooner.
 //!
+//! Besides, a link whose hellos are exchanged, and a stream of bytes for it.
+//!
 //! The clock stands still while packets are measured. So no deadline passes, nothing is sent besides them, and a run
 //! repeats to the instruction.
 #![allow(dead_code, unreachable_pub, reason = "each bench uses some of this")]
@@ -16,11 +18,13 @@ use std::sync::Arc;
 use pinecone::addr::Address;
 use pinecone::buf::PacketBuf;
 use pinecone::keys::{Keypair, PublicKey, Scheme, Seed};
+use pinecone::link::{Link, LinkConfig, LinkEvent};
 use pinecone::node::{Node, NodeConfig, PeerInfo, PeerKind, Port};
 use pinecone::time::{Duration, Instant, UnixMillis};
 use pinecone::wire::coords::Coords;
 use pinecone::wire::extensions::Extensions;
 use pinecone::wire::frame::{self, Frame, TrafficHeader};
+use pinecone::wire::hello::Hello;
 use pinecone::wire::snake::Watermark;
 
 /// The most that moves between the core loop and a peering at a time, in frames and in bytes: what the shell does.
@@ -40,6 +44,9 @@ const UNIX: u64 = 1_800_000_000_000;
 const PORTS: (u16, u16) = (40_000, 443);
 /// Bytes of an IPv6 header with a UDP header.
 const HEADERS: usize = 48;
+
+/// When everything begins.
+pub const NOW: Instant = Instant::from_micros(1_000_000);
 
 const RELAY: usize = 0;
 const SENDER: usize = 1;
@@ -175,6 +182,40 @@ fn is_by_coordinates(frame: &[u8]) -> bool {
     matches!(frame::parse(frame), Ok(Frame::Traffic(traffic)) if !traffic.destination.is_empty())
 }
 
+/// One batch of frames with payloads of `len` bytes as a peering's stream of bytes.
+pub fn stream(len: usize) -> Vec<u8> {
+    let Ok(frame) = frame::announcement(&vec![7; len]) else { unreachable!("it is short enough") };
+    frame.repeat(batch_of(len))
+}
+
+/// A link whose hellos are exchanged.
+pub fn open_link() -> Link {
+    let hello = |n: u8| {
+        let pair = Keypair::from_seed(&Seed([n; 32]));
+        (pair.public(), Hello { key: pair.public(), extension_version: 1, extensions: 1 }.encode(&pair))
+    };
+    let ((own_key, own_hello), (_, their_hello)) = (hello(1), hello(2));
+    let mut link = Link::new(LinkConfig { own_hello, own_key, expected_key: None }, NOW);
+    assert_eq!(feed(&mut link, &their_hello), 0);
+    link
+}
+
+/// Gives the link all of `bytes`, as much at a time as it takes; how many frames came out.
+pub fn feed(link: &mut Link, mut bytes: &[u8]) -> usize {
+    let mut frames = 0;
+    while !bytes.is_empty() {
+        let buffer = link.read_buffer();
+        let (now, later) = bytes.split_at(buffer.len().min(bytes.len()));
+        buffer[..now.len()].copy_from_slice(now);
+        bytes = later;
+        assert!(link.handle_read(now.len(), NOW).is_ok());
+        while let Some(event) = link.poll_event() {
+            frames += usize::from(matches!(event, LinkEvent::Frame(_)));
+        }
+    }
+    frames
+}
+
 /// A UDP packet of `len` bytes (at least its headers) from one node's host to another's. Nobody on the way looks at the checksum.
 fn udp(from: &Node, to: &Node, ports: (u16, u16), len: usize) -> PacketBuf {
     let payload_len = (len.max(HEADERS) - 40) as u16;
@@ -208,7 +249,7 @@ struct Net {
 
 impl Net {
     fn new(aes: bool) -> Self {
-        let now = Instant::from_micros(1_000_000);
+        let now = NOW;
         let node = |n: usize| {
             let config = NodeConfig { aes, ..NodeConfig::default() };
             Node::new(config, Arc::new(keypair(n)), [n as u8; 32], now, UnixMillis(UNIX))
