@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Congestion control of the peers' own TCP connections: the kernel's default here may be anything.
     #[arg(long, default_value = "cubic")]
     pub(crate) underlay_cc: String,
+    /// Congestion control of the TCP connections that are measured.
+    #[arg(long, default_value = "cubic")]
+    pub(crate) overlay_cc: String,
     /// Write all readings to this file.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,

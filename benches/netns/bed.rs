@@ -8,8 +8,7 @@ use crate::lab::{Host, Lab, Link};
 
 /// The first host is where measurements begin, the last one where they lead.
 pub(crate) struct Bed {
-    /// Makes hosts and cables.
-    pub(crate) lab: Lab,
+    lab: Lab,
     pub(crate) hosts: Vec<Host>,
     pub(crate) links: Vec<Link>,
     /// For keys, configurations and logs.

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Gbps,
-    Mbps,
     Milliseconds,
     /// Processor seconds for 10^9 bytes.
     CpuPerGb,
+    MicrosPerPacket,
     Mebibytes,
     PerSecond,
     Percent,
@@ -19,9 +19,9 @@ impl Unit {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Gbps => "Gbit/s",
-            Self::Mbps => "Mbit/s",
             Self::Milliseconds => "ms",
             Self::CpuPerGb => "CPU s/GB",
+            Self::MicrosPerPacket => "CPU µs/packet",
             Self::Mebibytes => "MiB",
             Self::PerSecond => "1/s",
             Self::Percent => "%",
@@ -29,7 +29,7 @@ impl Unit {
     }
 
     pub(crate) fn more_is_better(self) -> bool {
-        matches!(self, Self::Gbps | Self::Mbps | Self::PerSecond | Self::Percent)
+        matches!(self, Self::Gbps | Self::PerSecond | Self::Percent)
     }
 }
 

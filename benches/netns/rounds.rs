@@ -18,7 +18,8 @@ pub(crate) fn run(args: &Args, cases: &[&Case], peers: &[Box<dyn Peer>]) -> Exit
     let peers: Vec<&dyn Peer> = peers.iter().map(AsRef::as_ref).filter(is_there).collect();
     let settings = Settings {
         seconds: args.seconds(),
-        congestion_control: args.underlay_cc.clone(),
+        underlay_cc: args.underlay_cc.clone(),
+        overlay_cc: args.overlay_cc.clone(),
         linger: std::time::Duration::from_secs(args.linger),
     };
     let mut results = Results::new(peers.iter().map(|peer| peer.name().to_owned()).collect(), args.rounds());

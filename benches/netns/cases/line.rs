@@ -6,30 +6,29 @@ use crate::bed::Bed;
 use crate::overlay::Overlay;
 use crate::peers::Peer;
 use crate::readings::{Reading, Unit};
-use crate::stats::{median, percentile};
-use crate::tools::{Tcp, tcp, tcp_and_ping};
+use crate::tools::{tcp, tcp_and_ping};
 
 /// Two hosts.
 pub(crate) fn pair(peer: &dyn Peer, settings: &Settings) -> Vec<Reading> {
-    let bed = Bed::line(2, &settings.congestion_control);
+    let bed = Bed::line(2, &settings.underlay_cc);
     let overlay = Overlay::start(peer, &bed);
     let mut readings = loaded(&bed, &overlay, settings);
     for (what, streams, reverse) in [("TCP, 1 stream, back", 1, true), ("TCP, 4 streams", 4, false)] {
-        let load = Tcp { seconds: settings.seconds, streams, reverse };
+        let load = settings.tcp(streams, reverse);
         let transfer = tcp(bed.first(), bed.last(), overlay.target(), load);
         readings.push(Reading::new(what, Unit::Gbps, transfer.bits_per_second / 1e9));
     }
-    readings.extend(memory(&overlay, "memory, peak"));
+    readings.extend(memory(&overlay));
     std::thread::sleep(settings.linger);
     readings
 }
 
 /// Three hosts in a line: the one in the middle passes everything on.
 pub(crate) fn relay(peer: &dyn Peer, settings: &Settings) -> Vec<Reading> {
-    let bed = Bed::line(3, &settings.congestion_control);
+    let bed = Bed::line(3, &settings.underlay_cc);
     let overlay = Overlay::start(peer, &bed);
     let mut readings = loaded(&bed, &overlay, settings);
-    readings.extend(memory(&overlay, "memory, peak"));
+    readings.extend(memory(&overlay));
     std::thread::sleep(settings.linger);
     readings
 }
@@ -37,7 +36,7 @@ pub(crate) fn relay(peer: &dyn Peer, settings: &Settings) -> Vec<Reading> {
 /// One stream, with everything that is of interest while it runs.
 fn loaded(bed: &Bed, overlay: &Overlay, settings: &Settings) -> Vec<Reading> {
     let before = overlay.cpu();
-    let load = Tcp { seconds: settings.seconds, streams: 1, reverse: false };
+    let load = settings.tcp(1, false);
     let (transfer, pings) = tcp_and_ping(bed.first(), bed.last(), overlay.target(), load);
     let used: Vec<_> = overlay.cpu().iter().zip(before).map(|(after, before)| after - before).collect();
     let gigabytes = transfer.bytes / 1e9;
@@ -48,14 +47,16 @@ fn loaded(bed: &Bed, overlay: &Overlay, settings: &Settings) -> Vec<Reading> {
             readings.push(Reading::new("CPU of the relay", Unit::CpuPerGb, relay / gigabytes));
         }
     }
-    readings.extend(median(&pings).map(|value| Reading::new("ping under load, median", Unit::Milliseconds, value)));
-    readings
-        .extend(percentile(&pings, 99.0).map(|value| Reading::new("ping under load, p99", Unit::Milliseconds, value)));
+    readings.extend(pings.readings("ping under load"));
     readings
 }
 
 /// Of the largest daemon.
-fn memory(overlay: &Overlay, what: &str) -> Option<Reading> {
-    let peaks = overlay.memory().into_iter().map(|memory| memory.peak);
-    peaks.max_by(f64::total_cmp).map(|peak| Reading::new(what, Unit::Mebibytes, peak))
+fn memory(overlay: &Overlay) -> Vec<Reading> {
+    let all = overlay.memory();
+    let largest = |values: Vec<f64>| values.into_iter().max_by(f64::total_cmp);
+    let peak = largest(all.iter().map(|memory| memory.peak).collect());
+    let now = largest(all.iter().map(|memory| memory.now).collect());
+    let readings = [("memory, peak", peak), ("memory, afterwards", now)];
+    readings.into_iter().filter_map(|(what, mib)| Some(Reading::new(what, Unit::Mebibytes, mib?))).collect()
 }
