@@ -16,6 +16,8 @@ use crate::wait::seconds;
 const START_DEADLINE: Duration = seconds(20);
 /// How exactly the time of the first reply is known.
 const PING_INTERVAL: Duration = Duration::from_millis(5);
+/// How long pings go on before it is looked whether the daemons are still there.
+const PATIENCE: Duration = seconds(1);
 /// Lines of each daemon's log that are shown when a measurement failed.
 const LOG_LINES: usize = 15;
 
@@ -39,7 +41,7 @@ struct Daemon {
 impl Overlay {
     /// Starts the peer's processes and waits until the first host reaches the last one.
     pub(crate) fn start(peer: &dyn Peer, bed: &Bed) -> Self {
-        let overlay = Self::spawn(peer, bed);
+        let mut overlay = Self::spawn(peer, bed);
         overlay.wait_ready(bed, START_DEADLINE);
         overlay
     }
@@ -62,10 +64,18 @@ impl Overlay {
     }
 
     /// Waits until the first host reaches the last one; returns when that was, counted from the start of the processes.
-    pub(crate) fn wait_ready(&self, bed: &Bed, deadline: Duration) -> Duration {
-        let before = self.started.elapsed();
-        let reply = first_reply_every(PING_INTERVAL, bed.first(), self.target(), deadline);
-        before + reply.unwrap_or_else(|| panic!("no ping got through within {deadline:?}"))
+    pub(crate) fn wait_ready(&mut self, bed: &Bed, deadline: Duration) -> Duration {
+        while self.started.elapsed() < deadline {
+            let before = self.started.elapsed();
+            if let Some(reply) = first_reply_every(PING_INTERVAL, bed.first(), self.target(), PATIENCE) {
+                return before + reply;
+            }
+            for daemon in &mut self.daemons {
+                let ended = daemon.child.try_wait().expect("our own child");
+                assert!(ended.is_none(), "the daemon of host {} ended at its start", daemon.host);
+            }
+        }
+        panic!("no ping got through within {deadline:?}");
     }
 
     /// The address of the last host.

@@ -64,13 +64,15 @@ pub(crate) struct Results {
     pub(crate) rounds: usize,
     /// In the order in which they first came up.
     pub(crate) rows: Vec<Row>,
+    /// The machine's load average before each round.
+    pub(crate) loads: Vec<f64>,
     /// What went wrong, in words.
     pub(crate) failures: Vec<String>,
 }
 
 impl Results {
     pub(crate) fn new(peers: Vec<String>, rounds: usize) -> Self {
-        Self { peers, rounds, rows: Vec::new(), failures: Vec::new() }
+        Self { peers, rounds, rows: Vec::new(), loads: Vec::new(), failures: Vec::new() }
     }
 
     /// Takes what the peer number `peer` was measured to do in a case.
@@ -95,6 +97,7 @@ impl Results {
                 self.peers.iter().cloned().zip(row.values.iter().map(|rounds| json!(rounds))).collect();
             json!({ "case": row.case, "what": row.what, "unit": row.unit.name(), "values": values })
         };
-        json!({ "rows": self.rows.iter().map(row).collect::<Vec<_>>(), "failures": self.failures })
+        let rows: Vec<_> = self.rows.iter().map(row).collect();
+        json!({ "rows": rows, "load_averages": self.loads, "failures": self.failures })
     }
 }

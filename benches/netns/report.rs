@@ -25,6 +25,8 @@ pub(crate) fn write(args: &Args, results: &Results, ours: &[usize], missing: &[S
         machine.processors,
         machine.kernel
     );
+    let loads: Vec<_> = results.loads.iter().map(|load| format!("{load:.1}")).collect();
+    let _ = writeln!(text, "The load average was {} before the rounds.", loads.join(", "));
     for line in missing {
         let _ = writeln!(text, "Left out: {line}");
     }

@@ -24,6 +24,7 @@ pub(crate) fn run(args: &Args, cases: &[&Case], peers: &[Box<dyn Peer>]) -> Exit
     };
     let mut results = Results::new(peers.iter().map(|peer| peer.name().to_owned()).collect(), args.rounds());
     for round in 0..args.rounds() {
+        results.loads.push(load_average());
         for case in cases {
             for turn in 0..peers.len() {
                 // Another order in each round: whoever comes after a heavy one should not always do so.
@@ -38,6 +39,12 @@ pub(crate) fn run(args: &Args, cases: &[&Case], peers: &[Box<dyn Peer>]) -> Exit
         eprintln!("netns: {error}");
     }
     if results.failures.is_empty() && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Of the last minute, which says whether others were at work on this machine: at the first round of nobody but them, later of us too.
+fn load_average() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }
 
 fn measure(case: &Case, peer: &dyn Peer, number: usize, round: usize, settings: &Settings, results: &mut Results) {

@@ -38,6 +38,7 @@ fn ratios(results: &Results, ours: &[usize]) -> String {
     let position = |name: &str| results.peers.iter().position(|peer| peer == name);
     let ceiling = position(CEILING);
     let rivals: Vec<_> = RIVALS.iter().filter_map(|name| position(name)).collect();
+    // Several of ours are a before and its afters.
     let first = ours.first().copied();
     let mut heads = vec!["case".to_owned(), "measured".to_owned(), "better".to_owned()];
     for &own in ours {

@@ -24,7 +24,7 @@ pub(crate) fn idle(peer: &dyn Peer, settings: &Settings) -> Vec<Reading> {
 /// From the start of both processes, side by side, with keys and configurations that exist already, to the first answered ping.
 pub(crate) fn start(peer: &dyn Peer, settings: &Settings) -> Vec<Reading> {
     let bed = Bed::line(2, &settings.underlay_cc);
-    let overlay = Overlay::spawn(peer, &bed);
+    let mut overlay = Overlay::spawn(peer, &bed);
     let time = overlay.wait_ready(&bed, START_DEADLINE);
     vec![Reading::new("first ping answered", Unit::Milliseconds, time.as_secs_f64() * 1e3)]
 }
