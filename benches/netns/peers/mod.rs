@@ -49,7 +49,12 @@ pub(crate) struct Node {
 
 /// The peers that the command line names.
 pub(crate) fn all(args: &Args) -> Result<Vec<Box<dyn Peer>>, String> {
-    args.peers.iter().map(|text| parse(text, args)).collect()
+    let peers: Vec<Box<dyn Peer>> = args.peers.iter().map(|text| parse(text, args)).collect::<Result<_, _>>()?;
+    let mut names = std::collections::BTreeSet::new();
+    match peers.iter().find(|peer| !names.insert(peer.name())) {
+        Some(twice) => Err(format!("two peers are called {}: give one a LABEL=", twice.name())),
+        None => Ok(peers),
+    }
 }
 
 /// Reads `[LABEL=]KIND[:PATH][@CONFIG]`.
