@@ -98,6 +98,7 @@ fn tables_show_medians_and_compare_with_the_best_other() {
     for (peer, time) in [(1, 1.0), (2, 2.0), (3, 150.0)] {
         results.add("idle", peer, 0, &[Reading::new("ping", Unit::Milliseconds, time)]);
     }
+    results.repeated.push("round 1, idle, ours: away".to_owned());
     results.failures.push("round 2, idle, ours: gone".to_owned());
     let expected = "\
 | case | measured | unit | pump | ours | yggdrasil | mycelium |
@@ -109,6 +110,8 @@ fn tables_show_medians_and_compare_with_the_best_other() {
 |---|---|---|---:|---:|
 | pair | TCP | more | 0.50 | 2.50 |
 | idle | ping | less | – | 0.50 |
+
+Failed, and was measured again: round 1, idle, ours: away
 
 Failed: round 2, idle, ours: gone
 ";

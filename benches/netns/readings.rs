@@ -66,13 +66,15 @@ pub(crate) struct Results {
     pub(crate) rows: Vec<Row>,
     /// The machine's load average before each round.
     pub(crate) loads: Vec<f64>,
-    /// What went wrong, in words.
+    /// What went wrong and was then measured once more, in words.
+    pub(crate) repeated: Vec<String>,
+    /// What went wrong twice.
     pub(crate) failures: Vec<String>,
 }
 
 impl Results {
     pub(crate) fn new(peers: Vec<String>, rounds: usize) -> Self {
-        Self { peers, rounds, rows: Vec::new(), loads: Vec::new(), failures: Vec::new() }
+        Self { peers, rounds, rows: Vec::new(), loads: Vec::new(), repeated: Vec::new(), failures: Vec::new() }
     }
 
     /// Takes what the peer number `peer` was measured to do in a case.
@@ -98,6 +100,6 @@ impl Results {
             json!({ "case": row.case, "what": row.what, "unit": row.unit.name(), "values": values })
         };
         let rows: Vec<_> = self.rows.iter().map(row).collect();
-        json!({ "rows": rows, "load_averages": self.loads, "failures": self.failures })
+        json!({ "rows": rows, "load_averages": self.loads, "repeated": self.repeated, "failures": self.failures })
     }
 }

@@ -8,10 +8,10 @@ use crate::args::Args;
 use crate::cases::{Case, Settings};
 use crate::inside::missing_peers;
 use crate::peers::Peer;
-use crate::readings::Results;
+use crate::readings::{Reading, Results};
 use crate::report;
 
-/// Measures, prints and writes. A measurement that fails is reported, and the others go on.
+/// Measures, prints and writes. A measurement that fails is repeated once, and reported either way; the others go on.
 pub(crate) fn run(args: &Args, cases: &[&Case], peers: &[Box<dyn Peer>]) -> ExitCode {
     let missing = missing_peers();
     let is_there = |peer: &&dyn Peer| !missing.iter().any(|line| line.starts_with(&format!("{}: ", peer.name())));
@@ -24,6 +24,7 @@ pub(crate) fn run(args: &Args, cases: &[&Case], peers: &[Box<dyn Peer>]) -> Exit
     };
     let mut results = Results::new(peers.iter().map(|peer| peer.name().to_owned()).collect(), args.rounds());
     for round in 0..args.rounds() {
+        eprintln!("── round {} of {}", round + 1, args.rounds());
         results.loads.push(load_average());
         for case in cases {
             for turn in 0..peers.len() {
@@ -48,23 +49,32 @@ fn load_average() -> f64 {
 }
 
 fn measure(case: &Case, peer: &dyn Peer, number: usize, round: usize, settings: &Settings, results: &mut Results) {
-    let began = Instant::now();
-    let (case_name, peer_name) = (case.name, peer.name());
-    let outcome = catch_unwind(AssertUnwindSafe(|| (case.run)(peer, settings)));
-    let took = began.elapsed().as_secs_f64();
-    match outcome {
-        Ok(readings) => {
-            let numbers: Vec<_> =
-                readings.iter().map(|r| format!("{} {:.3} {}", r.what, r.value, r.unit.name())).collect();
-            eprintln!("round {} {case_name:8} {peer_name:10} {took:5.1} s: {}", round + 1, numbers.join("; "));
-            results.add(case_name, number, round, &readings);
-        }
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
-            let failure = format!("round {}, {case_name}, {peer_name}: {text}", round + 1);
-            eprintln!("!!! FAILED {failure}");
-            results.failures.push(failure);
+    let what = format!("round {}, {}, {}", round + 1, case.name, peer.name());
+    match attempt(case, peer, settings) {
+        Ok(readings) => return results.add(case.name, number, round, &readings),
+        Err(error) => {
+            eprintln!("!!! FAILED, once more: {what}: {error}");
+            results.repeated.push(format!("{what}: {error}"));
         }
     }
+    match attempt(case, peer, settings) {
+        Ok(readings) => results.add(case.name, number, round, &readings),
+        Err(error) => {
+            eprintln!("!!! FAILED AGAIN: {what}: {error}");
+            results.failures.push(format!("{what}: {error}"));
+        }
+    }
+}
+
+/// One measurement, or why it failed.
+fn attempt(case: &Case, peer: &dyn Peer, settings: &Settings) -> Result<Vec<Reading>, String> {
+    let began = Instant::now();
+    let readings = catch_unwind(AssertUnwindSafe(|| (case.run)(peer, settings))).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
+    })?;
+    let numbers: Vec<_> = readings.iter().map(|r| format!("{} {:.3} {}", r.what, r.value, r.unit.name())).collect();
+    let took = began.elapsed().as_secs_f64();
+    eprintln!("{:8} {:10} {took:5.1} s: {}", case.name, peer.name(), numbers.join("; "));
+    Ok(readings)
 }

@@ -17,6 +17,9 @@ pub(crate) fn markdown(results: &Results, ours: &[usize]) -> String {
     if !ratios.is_empty() {
         let _ = write!(text, "\n{ratios}");
     }
+    for failure in &results.repeated {
+        let _ = write!(text, "\nFailed, and was measured again: {failure}\n");
+    }
     for failure in &results.failures {
         let _ = write!(text, "\nFailed: {failure}\n");
     }

@@ -10,8 +10,10 @@ use crate::readings::{Reading, Unit};
 use crate::tools::ping;
 use crate::wait::seconds;
 
-/// All peers need less than three seconds; what needs more than this does not start.
+/// Peers need up to three seconds; what needs more than this does not start.
 const START_DEADLINE: Duration = seconds(10);
+/// Between pings: how exactly the time of the first answer is known.
+const PING_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Round-trip times between two hosts.
 pub(crate) fn idle(peer: &dyn Peer, settings: &Settings) -> Vec<Reading> {
@@ -25,6 +27,6 @@ pub(crate) fn idle(peer: &dyn Peer, settings: &Settings) -> Vec<Reading> {
 pub(crate) fn start(peer: &dyn Peer, settings: &Settings) -> Vec<Reading> {
     let bed = Bed::line(2, &settings.underlay_cc);
     let mut overlay = Overlay::spawn(peer, &bed);
-    let time = overlay.wait_ready(&bed, START_DEADLINE);
+    let time = overlay.wait_ready(&bed, PING_INTERVAL, START_DEADLINE);
     vec![Reading::new("first ping answered", Unit::Milliseconds, time.as_secs_f64() * 1e3)]
 }
