@@ -122,18 +122,19 @@ fn skip(name: &str, reason: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {reason}");
 }
 
-fn is_installed(program: &str) -> bool {
+/// Whether a program of this name is where programs are.
+pub(crate) fn is_installed(program: &str) -> bool {
     search_path().iter().any(|directory| directory.join(program).is_file())
 }
 
 /// Where programs are. Administration tools are in sbin, which is not on everybody's path.
-fn search_path() -> Vec<PathBuf> {
+pub(crate) fn search_path() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from)).collect()
 }
 
 /// Makes the sandbox ours: a private /run, and an end when whoever started us ends.
-fn prepare() {
+pub(crate) fn prepare() {
     std::thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         std::process::exit(101);

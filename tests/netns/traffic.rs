@@ -58,12 +58,21 @@ pub(crate) fn assert_pings(host: &Host, address: Ipv6Addr) {
 
 /// Sends an echo request every 50 ms until one is answered; says when that was, counted from the call.
 pub(crate) fn first_reply(host: &Host, address: Ipv6Addr, deadline: Duration) -> Option<Duration> {
-    const INTERVAL: Duration = Duration::from_millis(50);
+    first_reply_every(Duration::from_millis(50), host, address, deadline)
+}
+
+/// As [`first_reply`], for an echo request every `interval`: what it says is that exact.
+pub(crate) fn first_reply_every(
+    interval: Duration,
+    host: &Host,
+    address: Ipv6Addr,
+    deadline: Duration,
+) -> Option<Duration> {
     // Any number that no other prober of this host uses at the time.
     static IDENTIFIER: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(1);
     let identifier = IDENTIFIER.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_be_bytes();
     let socket = host.within(|| Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))).expect("a raw socket");
-    socket.set_read_timeout(Some(INTERVAL)).expect("a positive time");
+    socket.set_read_timeout(Some(interval)).expect("a positive time");
     let to = SocketAddr::from((address, 0)).into();
     let start = Instant::now();
     let mut sequence = 0_u16;
@@ -75,7 +84,7 @@ pub(crate) fn first_reply(host: &Host, address: Ipv6Addr, deadline: Duration) ->
         let _ = socket.send_to(&request, &to);
         let sent = Instant::now();
         let mut reply = [0; 256];
-        while sent.elapsed() < INTERVAL {
+        while sent.elapsed() < interval {
             let len = (&socket).read(&mut reply).unwrap_or(0);
             if len >= 8 && reply[0] == 129 && reply[4..6] == identifier {
                 return Some(start.elapsed());
