@@ -15,7 +15,7 @@ use pinecone::sim::scenario::Scenario;
 use pinecone::sim::stats::Observer;
 
 use crate::args::RunArgs;
-use crate::input;
+use crate::{album, input};
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     let text =
@@ -34,6 +34,10 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     let took = clock.now().saturating_since(began).as_secs_f64();
     if let Some(error) = failed.take() {
         return Err(error).context("cannot write the trace");
+    }
+    if let Some(directory) = &args.pictures {
+        let name = args.scenario.file_stem().unwrap_or_default().to_string_lossy();
+        album::scenario(directory, &name, &scenario, &played)?;
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&played)?);
