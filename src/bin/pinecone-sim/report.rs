@@ -192,12 +192,13 @@ fn illustrate(path: &Path, lines: &[Line], out: &mut String) -> anyhow::Result<(
     let directory = path.with_extension("");
     ensure!(directory != path, "{} has no extension: its pictures need a directory of another name", path.display());
     let name = directory.file_name().unwrap_or_default().to_string_lossy();
-    let pictures = album::report(&directory, lines)?;
+    let pictures = album::report::draw(&directory, lines)?;
     if !pictures.is_empty() {
         writeln!(out, "\n### Pictures")?;
     }
     for picture in pictures {
-        writeln!(out, "\n#### {}\n\n![{}]({name}/{})", picture.title, picture.alt, picture.file)?;
+        let (title, alt, file) = (picture.title, picture.alt, picture.file);
+        writeln!(out, "\n#### {title}\n\n![{alt}, with both routers]({name}/{file})")?;
     }
     Ok(())
 }

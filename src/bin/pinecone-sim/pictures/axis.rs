@@ -101,8 +101,11 @@ fn nice(step: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// A number for people: thousands are set apart, no more digits than it has.
+/// A number for people: thousands are set apart, millions counted, no more digits than it has.
 pub(crate) fn number(value: f64) -> String {
+    if value.abs() >= 1_000_000.0 {
+        return format!("{} M", (value / 10_000.0).round() / 100.0);
+    }
     if value.abs() < 1_000.0 {
         return format!("{}", (value * 1_000.0).round() / 1_000.0);
     }
@@ -137,6 +140,7 @@ mod tests {
             ["50", "100", "200", "500", "1,000", "2,000", "5,000"]
         );
         assert_eq!(texts(&Axis::logarithmic("n", [20.0, 40_000.0])), ["100", "1,000", "10,000"]);
+        assert_eq!(texts(&Axis::linear("B", 0.0, 2_000_000.0)), ["0", "500,000", "1 M", "1.5 M", "2 M"]);
         assert_eq!(texts(&Axis::names("after", &["a", "b"])), ["a", "b"]);
     }
 

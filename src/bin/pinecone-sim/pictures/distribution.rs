@@ -49,7 +49,10 @@ pub(crate) fn comparison(title: &str, subtitle: &str, graphs: &[(String, Runs)])
         title: graph.clone(),
         x: axis(end),
         y: Axis::percent("% of the pairs with at most this"),
-        items: runs.iter().map(|(mode, seeds)| Item::Line(style::router(mode), 2, curve(seeds, end))).collect(),
+        items: runs
+            .iter()
+            .map(|(mode, seeds)| Item::Line(style::router(mode), style::thickness(mode), curve(seeds, end)))
+            .collect(),
         events: Vec::new(),
     };
     let (columns, panel_size) = small_panels(graphs.len());

@@ -15,6 +15,8 @@ pub(crate) type Point = (f64, f64);
 
 const PIVOTS: usize = 50;
 const ROUNDS: usize = 250;
+/// How much wider than high a picture may be.
+const PAGE: f64 = 1.3;
 /// Farther apart than this, nodes do not push each other.
 const REACH: f64 = 3.5;
 
@@ -142,28 +144,34 @@ fn relax(links: &[Vec<usize>], places: &mut [Point]) {
     }
 }
 
-/// Turns points so that they spread most from left to right, as pages do.
+/// Turns points so that they fit a page well.
 fn lie_down(points: &[Point]) -> Vec<Point> {
-    let len = points.len().max(1) as f64;
-    let (sum_x, sum_y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
-    let centred: Vec<Point> = points.iter().map(|(x, y)| (x - sum_x / len, y - sum_y / len)).collect();
-    let spread = |angle: f64| centred.iter().map(|(x, y)| (y * angle.cos() - x * angle.sin()).powi(2)).sum::<f64>();
+    let turned = |angle: f64| {
+        let (sin, cos) = angle.sin_cos();
+        points.iter().map(move |(x, y)| (x * cos + y * sin, y * cos - x * sin))
+    };
+    let size = |angle: f64| {
+        let [left, top, right, bottom] = ends(turned(angle));
+        ((right - left) / PAGE).max(bottom - top)
+    };
     let angles = (0..180).map(|n| f64::from(n) / 360.0 * TAU);
-    let angle = angles.min_by(|a, b| spread(*a).total_cmp(&spread(*b))).unwrap_or(0.0);
-    centred.iter().map(|(x, y)| (x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin())).collect()
+    let angle = angles.min_by(|a, b| size(*a).total_cmp(&size(*b))).unwrap_or(0.0);
+    turned(angle).collect()
+}
+
+/// Left, upper, right and lower end.
+fn ends(points: impl Iterator<Item = Point>) -> [f64; 4] {
+    points.fold([f64::MAX, f64::MAX, f64::MIN, f64::MIN], |ends, (x, y)| {
+        [ends[0].min(x), ends[1].min(y), ends[2].max(x), ends[3].max(y)]
+    })
 }
 
 /// Puts parts, largest first, side by side in rows.
 fn shelve(parts: Vec<(Vec<Point>, Vec<usize>)>, places: &mut [Point]) {
     const GAP: f64 = 1.5;
-    let ends = |points: &[Point]| {
-        points.iter().fold([f64::MAX, f64::MAX, f64::MIN, f64::MIN], |ends, (x, y)| {
-            [ends[0].min(*x), ends[1].min(*y), ends[2].max(*x), ends[3].max(*y)]
-        })
-    };
-    let boxes: Vec<[f64; 4]> = parts.iter().map(|(points, _)| ends(points)).collect();
+    let boxes: Vec<[f64; 4]> = parts.iter().map(|(points, _)| ends(points.iter().copied())).collect();
     let area: f64 = boxes.iter().map(|[x0, y0, x1, y1]| (x1 - x0 + GAP) * (y1 - y0 + GAP)).sum();
-    let widest = boxes.iter().map(|[x0, _, x1, _]| x1 - x0).fold((area * 1.6).sqrt(), f64::max);
+    let widest = boxes.iter().map(|[x0, _, x1, _]| x1 - x0).fold((area * PAGE).sqrt(), f64::max);
     let (mut left, mut top, mut row) = (0.0, 0.0, 0.0_f64);
     for ((points, part), [x0, y0, x1, y1]) in parts.into_iter().zip(boxes) {
         if left > 0.0 && left + x1 - x0 > widest {

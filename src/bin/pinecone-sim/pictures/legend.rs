@@ -26,7 +26,7 @@ pub(super) fn draw(svg: &mut Svg, (left, y): Point) {
     let hollow = format!(r#"fill="{}" stroke="{}""#, hex(style::PAPER), hex(style::QUIET));
     svg.push(format_args!(r#"<circle cx="{:.1}" cy="{:.1}" r="6" {hollow}/>"#, x + 6.0, y - 5.0));
     x = words(svg, (x + 20.0, y), "stopped");
-    x = words(svg, (x, y), "lowest key") - 14.0;
+    x = words(svg, (x + 4.0, y), "lowest key") - 8.0;
     for n in 0..30 {
         let colour = hex(style::gradient(f64::from(n) / 29.0));
         svg.push(format_args!(
@@ -51,5 +51,5 @@ pub(super) fn root(svg: &mut Svg, (x, y): Point, radius: f64) {
 /// Words, and where the next entry begins.
 fn words(svg: &mut Svg, at: Point, meaning: &str) -> f64 {
     svg.words(at, style::TEXT, style::INK, "", meaning);
-    at.0 + style::width(meaning, style::TEXT) + 20.0
+    at.0 + style::width(meaning, style::TEXT) + 12.0
 }

@@ -74,7 +74,7 @@ pub(crate) fn comparison(title: &str, subtitle: &str, graphs: &[(String, Runs)])
         for (mode, seeds) in runs {
             let (low, mean, high) = span(seeds, end);
             items.push(Item::Band(style::router(mode), low, high));
-            items.push(Item::Line(style::router(mode), 2, mean));
+            items.push(Item::Line(style::router(mode), style::thickness(mode), mean));
         }
         Panel {
             title: graph.clone(),
@@ -106,10 +106,12 @@ pub(crate) fn routers() -> Vec<(style::Colour, String)> {
 
 type Curve = Vec<(f64, f64)>;
 
-/// Lowest, mean and highest of curves at common times. A curve that ends before the others keeps its last value: sampling stopped because
-/// nothing changed any more, or because the patience was at its end.
+/// Lowest, mean and highest of curves at common times. A curve that ends at 100 % goes on there: sampling stopped because all was well. Any
+/// other was given up, and nobody knows how it would have gone on: there all three end.
 fn span(seeds: &[Curve], end: f64) -> (Curve, Curve, Curve) {
-    let mut times: Vec<f64> = seeds.iter().flatten().map(|(at, _)| *at).chain([end]).collect();
+    let given_up = |seed: &Curve| seed.last().filter(|(_, value)| *value < 100.0).map(|(at, _)| *at);
+    let end = seeds.iter().filter_map(given_up).fold(end, f64::min);
+    let mut times: Vec<f64> = seeds.iter().flatten().map(|(at, _)| *at).chain([end]).filter(|at| *at <= end).collect();
     times.sort_by(f64::total_cmp);
     times.dedup_by(|a, b| (*a - *b).abs() < 1e-6);
     let (mut low, mut mean, mut high) = (Vec::new(), Vec::new(), Vec::new());
@@ -136,10 +138,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seeds_are_averaged_at_common_times_and_a_short_curve_keeps_its_last_value() {
-        let (low, mean, high) =
-            span(&[vec![(0.0, 50.0), (1.0, 100.0)], vec![(0.0, 0.0), (1.0, 50.0), (2.0, 80.0)]], 3.0);
-        assert_eq!(mean, [(0.0, 25.0), (1.0, 75.0), (2.0, 90.0), (3.0, 90.0)]);
-        assert_eq!((low[2], high[2]), ((2.0, 80.0), (2.0, 100.0)));
+    fn seeds_are_averaged_at_common_times_and_a_curve_that_got_to_the_end_stays_there() {
+        let seeds = [vec![(0.0, 50.0), (1.0, 100.0)], vec![(0.0, 0.0), (1.0, 50.0), (2.0, 100.0)]];
+        let (low, mean, high) = span(&seeds, 3.0);
+        assert_eq!(mean, [(0.0, 25.0), (1.0, 75.0), (2.0, 100.0), (3.0, 100.0)]);
+        assert_eq!((low[1], high[1]), ((1.0, 50.0), (1.0, 100.0)));
+    }
+
+    #[test]
+    fn a_curve_that_was_given_up_is_not_drawn_on() {
+        let seeds = [vec![(0.0, 50.0), (1.0, 100.0)], vec![(0.0, 0.0), (1.0, 50.0), (2.0, 80.0)]];
+        assert_eq!(span(&seeds, 9.0).1.last(), Some(&(2.0, 90.0)));
     }
 }

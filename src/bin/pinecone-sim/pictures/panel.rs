@@ -14,7 +14,7 @@ use super::style;
 /// Above the axes: the panel's title and the name of the y axis.
 const TITLES: i32 = 46;
 /// Beside them: numbers, and room for half of the last one.
-const LEFT: i32 = 52;
+const LEFT: i32 = 58;
 const RIGHT: i32 = 18;
 
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
@@ -25,7 +25,14 @@ impl Panel {
         let (width, _) = area.dim_in_pixel();
         let x = |at: &f64| f64::from(LEFT) + self.x.share(*at) * f64::from(width as i32 - LEFT - RIGHT);
         let events = Events::new(self.events.iter().map(|(at, what)| (x(at), what.as_str())), f64::from(width));
-        words(area, (4, 2), style::TEXT, style::INK, FontStyle::Bold, &self.title)?;
+        words(
+            area,
+            (4, 2),
+            style::TEXT,
+            style::INK,
+            FontStyle::Bold,
+            &style::fitted(&self.title, style::TEXT, f64::from(width)),
+        )?;
         words(area, (4, 23), style::LABEL, style::QUIET, FontStyle::Normal, &self.y.name)?;
         let mut chart = self.axes(area, TITLES + events.height())?;
         self.mesh(&mut chart)?;

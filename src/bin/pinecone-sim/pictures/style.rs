@@ -45,6 +45,23 @@ pub(crate) fn router(mode: &str) -> Colour {
     if mode == "strict" { STRICT } else { IMPROVED }
 }
 
+/// How thick its curves are: the strict router's are drawn first, and where both are the same they look out from below the other's.
+pub(crate) fn thickness(mode: &str) -> u32 {
+    if mode == "strict" { 3 } else { 2 }
+}
+
+/// As much of a text as there is room for.
+pub(crate) fn fitted(text: &str, size: f64, room: f64) -> String {
+    if width(text, size) <= room {
+        return text.to_owned();
+    }
+    let mut short = text.to_owned();
+    while !short.is_empty() && width(&short, size) + size > room {
+        short.pop();
+    }
+    short + "…"
+}
+
 /// About how wide a text is: no fonts are read, and viewers choose theirs. Rather too wide than too narrow.
 pub(crate) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(|c| if "ilj.,:;|!' ".contains(c) { 0.34 } else { 0.6 }).sum::<f64>() * size

@@ -63,7 +63,7 @@ fn radius(network: &Network, places: &[Point]) -> f64 {
     let mut lengths: Vec<f64> = network.links.iter().map(|(a, b, _)| distance(places[*a], places[*b])).collect();
     lengths.sort_by(f64::total_cmp);
     let usual = lengths.get(lengths.len() / 4).copied().unwrap_or(60.0);
-    (usual * 0.3).clamp(2.2, 12.0)
+    (usual * 0.24).clamp(2.0, 12.0)
 }
 
 fn distance(a: Point, b: Point) -> f64 {
@@ -81,14 +81,15 @@ impl Drawing<'_> {
         let network = self.network;
         let up = network.links.iter().filter(|(_, _, is_up)| *is_up).count();
         let running = network.nodes.iter().filter(|node| node.is_running).count();
-        let mut facts =
-            format!("{} nodes, {} links", number(network.nodes.len() as f64), number(network.links.len() as f64));
-        if running < network.nodes.len() || up < network.links.len() {
-            facts += &format!(" ({} and {} of them up)", number(running as f64), number(up as f64));
-        }
+        let counted = |up: usize, all: usize, what: &str| match up == all {
+            true => format!("{} {what}", number(all as f64)),
+            false => format!("{} {what}, {} of them up", number(all as f64), number(up as f64)),
+        };
+        let mut facts = counted(running, network.nodes.len(), "nodes");
+        facts += &format!("; {}", counted(up, network.links.len(), "links"));
         let deepest = network.nodes.iter().map(|node| node.depth).max().unwrap_or(0);
         facts +=
-            &format!(", tree of depth {deepest}, seed {}, after {} s", network.seed, number(network.seconds.round()));
+            &format!("; tree of depth {deepest}, seed {}, after {} s", network.seed, number(network.seconds.round()));
         svg.words((MARGIN, 40.0), style::TITLE, style::INK, r#"font-weight="bold""#, &network.name);
         svg.words((MARGIN, 64.0), style::TEXT, style::QUIET, "", &facts);
     }
@@ -114,7 +115,7 @@ impl Drawing<'_> {
             let Some(parent) = node.parent else { continue };
             let ((x1, y1), (x2, y2)) = (self.places[id], self.places[parent]);
             let share = weights[id] as f64 / self.network.nodes.len() as f64;
-            let thick = (self.radius * (0.22 + 1.1 * share.sqrt())).max(1.2);
+            let thick = (self.radius * (0.14 + 1.2 * share.sqrt())).max(1.1);
             svg.push(format_args!(
                 r#"<line x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}" stroke-width="{thick:.1}"/>"#
             ));
@@ -126,7 +127,7 @@ impl Drawing<'_> {
     fn snake(&self, svg: &mut Svg) {
         let ranks = self.network.ranks();
         let many = self.network.nodes.len() as f64;
-        let (thick, opacity) = (if many > 300.0 { 0.8 } else { 1.3 }, (6.0 / many.sqrt()).clamp(0.22, 0.75));
+        let (thick, opacity) = (if many > 300.0 { 0.8 } else { 1.3 }, (8.0 / many.sqrt()).clamp(0.3, 0.8));
         svg.push(format_args!(r#"<g class="snake" fill="none" stroke-width="{thick}" stroke-opacity="{opacity:.2}">"#));
         for (id, node) in self.network.nodes.iter().enumerate() {
             let Some(lower) = node.lower else { continue };
