@@ -23,6 +23,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     let mut scenario = Scenario::parse(&text).with_context(|| args.scenario.display().to_string())?;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
     let steps = steps(&scenario, &args.scenario)?;
+    // Before the scenario is played: a path that cannot be is better known at once than after minutes.
+    args.pictures.as_deref().map(album::create).transpose()?;
     let failed = Rc::new(RefCell::new(None));
     let observer = args.trace.as_deref().map(|path| tracer(path, failed.clone())).transpose()?;
     let bar = bar(&scenario);

@@ -44,7 +44,8 @@ pub(crate) fn scenario(directory: &Path, name: &str, scenario: &Scenario, played
     Ok(())
 }
 
-fn create(directory: &Path) -> anyhow::Result<()> {
+/// Makes a directory for pictures, unless it is there.
+pub(crate) fn create(directory: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(directory)
         .with_context(|| format!("cannot create the directory {} for pictures", directory.display()))
 }

@@ -160,7 +160,7 @@ fn lie_down(points: &[Point]) -> Vec<Point> {
 }
 
 /// Left, upper, right and lower end.
-fn ends(points: impl Iterator<Item = Point>) -> [f64; 4] {
+pub(super) fn ends(points: impl Iterator<Item = Point>) -> [f64; 4] {
     points.fold([f64::MAX, f64::MAX, f64::MIN, f64::MIN], |ends, (x, y)| {
         [ends[0].min(x), ends[1].min(y), ends[2].max(x), ends[3].max(y)]
     })

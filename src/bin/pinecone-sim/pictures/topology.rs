@@ -46,24 +46,26 @@ pub(crate) fn draw(network: &Network) -> Result<String, PictureError> {
 
 /// The places in pixels, and the height that they take.
 fn on_paper(places: &[Point]) -> (Vec<Point>, f64) {
-    let low = places.iter().fold((f64::MAX, f64::MAX), |low, at| (low.0.min(at.0), low.1.min(at.1)));
-    let high = places.iter().fold((f64::MIN, f64::MIN), |high, at| (high.0.max(at.0), high.1.max(at.1)));
-    let (wide, tall) = (high.0 - low.0, high.1 - low.1);
+    let [left_most, top_most, right_most, low_most] = layout::ends(places.iter().copied());
+    let (wide, tall) = (right_most - left_most, low_most - top_most);
     let room = (WIDTH - 2.0 * MARGIN, 860.0);
     // Links of a few nodes need not cross the whole page.
     let scale = (room.0 / wide.max(0.1)).min(room.1 / tall.max(0.1)).min(150.0);
     let height = (tall * scale + 2.0 * MARGIN).max(220.0);
     let (left, top) = ((WIDTH - wide * scale) / 2.0, HEAD + (height - tall * scale) / 2.0);
-    let place = |at: &Point| (left + (at.0 - low.0) * scale, top + (at.1 - low.1) * scale);
+    let place = |at: &Point| (left + (at.0 - left_most) * scale, top + (at.1 - top_most) * scale);
     (places.iter().map(place).collect(), height)
 }
 
-/// Nodes are as large as the links between them allow.
+/// Nodes are as large as the links between them, and the room that each of them has, allow.
 fn radius(network: &Network, places: &[Point]) -> f64 {
     let mut lengths: Vec<f64> = network.links.iter().map(|(a, b, _)| distance(places[*a], places[*b])).collect();
     lengths.sort_by(f64::total_cmp);
     let usual = lengths.get(lengths.len() / 4).copied().unwrap_or(60.0);
-    (usual * 0.24).clamp(2.0, 12.0)
+    let [left, top, right, bottom] = layout::ends(places.iter().copied());
+    let many = places.len().max(1) as f64;
+    let room = ((right - left) * (bottom - top) / many).sqrt().max((right - left) / many);
+    (usual * 0.24).min(room * 0.22).clamp(2.0, 12.0)
 }
 
 fn distance(a: Point, b: Point) -> f64 {
