@@ -104,7 +104,8 @@ impl Adversary {
             let mut forged = PacketBuf::from(&bytes[..]);
             // The signature ends the payload, and the payload the frame; a number in front of it makes it news.
             let last = forged.len() - 1;
-            forged[last] ^= 1 + self.turns as u8;
+            // Never by zero, which would be no forgery.
+            forged[last] ^= (self.turns as u8).wrapping_add(1).max(1);
             frames.push(forged);
         }
         for _ in 0..self.plan.flood {

@@ -91,7 +91,7 @@ pub(crate) struct RunArgs {
     /// Print the results as JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Write pictures (SVG) into this directory.
+    /// Write pictures (SVG) into this directory: the network, delivery over time, stretch.
     #[arg(long)]
     pub(crate) pictures: Option<PathBuf>,
     /// Write a line for every frame that arrives into this file: microseconds, node, port, bytes in hexadecimal.
@@ -133,7 +133,7 @@ pub(crate) struct BenchArgs {
     /// Sets of graphs: small, mid, real, big, huge, mobility. Repeat for several; default: all but huge.
     #[arg(long, value_enum)]
     pub(crate) set: Vec<crate::bench::Set>,
-    /// Where to write the report (Markdown), with its pictures in a directory `routing-quality` beside it.
+    /// Where to write the report (Markdown), with its pictures in a directory of its name beside it.
     #[arg(long)]
     pub(crate) report: Option<PathBuf>,
     /// Where to keep each result as it is found; what is there already is not measured again.

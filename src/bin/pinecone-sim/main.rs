@@ -3,11 +3,13 @@
 //! `run` plays a scenario that somebody wrote down, `measure` takes one measurement on one graph, `bench` takes all of them and writes
 //! the report. This file only sorts; each command has a file of its own.
 
+mod album;
 mod args;
 mod bench;
 mod input;
 mod jobs;
 mod measure;
+mod pictures;
 mod play;
 mod report;
 

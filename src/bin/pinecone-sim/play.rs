@@ -15,7 +15,7 @@ use pinecone::sim::scenario::Scenario;
 use pinecone::sim::stats::Observer;
 
 use crate::args::RunArgs;
-use crate::input;
+use crate::{album, input};
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     let text =
@@ -23,6 +23,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     let mut scenario = Scenario::parse(&text).with_context(|| args.scenario.display().to_string())?;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
     let steps = steps(&scenario, &args.scenario)?;
+    // Before the scenario is played: a path that cannot be is better known at once than after minutes.
+    args.pictures.as_deref().map(album::create).transpose()?;
     let failed = Rc::new(RefCell::new(None));
     let observer = args.trace.as_deref().map(|path| tracer(path, failed.clone())).transpose()?;
     let bar = bar(&scenario);
@@ -34,6 +36,10 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     let took = clock.now().saturating_since(began).as_secs_f64();
     if let Some(error) = failed.take() {
         return Err(error).context("cannot write the trace");
+    }
+    if let Some(directory) = &args.pictures {
+        let name = args.scenario.file_stem().unwrap_or_default().to_string_lossy();
+        album::scenario(directory, &name, &scenario, &played)?;
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&played)?);

@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use pinecone::sim::metrics::Experiment;
 
+use crate::album;
 use crate::bench::Line;
 
 const BEGIN: &str = "<!-- results: begin -->";
@@ -180,9 +181,26 @@ pub(crate) fn write(path: &Path, lines: &[Line]) -> anyhow::Result<()> {
     for table in TABLES {
         table.write(lines, &mut text)?;
     }
+    illustrate(path, lines, &mut text)?;
     text += END;
     text += after;
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Draws the pictures beside the report, into a directory with its name, and shows them in it.
+fn illustrate(path: &Path, lines: &[Line], out: &mut String) -> anyhow::Result<()> {
+    let directory = path.with_extension("");
+    ensure!(directory != path, "{} has no extension: its pictures need a directory of another name", path.display());
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let pictures = album::report::draw(&directory, lines)?;
+    if !pictures.is_empty() {
+        writeln!(out, "\n### Pictures")?;
+    }
+    for picture in pictures {
+        let (title, alt, file) = (picture.title, picture.alt, picture.file);
+        writeln!(out, "\n#### {title}\n\n![{alt}, with both routers]({name}/{file})")?;
+    }
+    Ok(())
 }
 
 impl Table {
