@@ -21,20 +21,26 @@ use std::collections::VecDeque;
 use crate::time::{Duration, Instant};
 
 /// Queueing at the slowest link that we allow for, so that it is busy although we look only now and then.
-const SLACK: Duration = Duration::from_millis(4);
+const SLACK: Duration = Duration::from_millis(5);
 /// Two full Ethernet frames and a bit: less, and delayed acknowledgements stop the flow.
 const FLOOR: usize = 4 << 10;
-/// While nothing is known: less than a tenth of a second at 5 Mbit/s.
-const INITIAL: usize = 64 << 10;
+/// While nothing is known: as much as TCP itself begins with.
+const INITIAL: usize = 16 << 10;
 /// Window as a multiple of what the path holds, in percent: while the rate still grows, and afterwards.
 const GAIN_AT_START: u32 = 250;
 const GAIN: u32 = 125;
 /// The rate has stopped growing when so many measurements in a row were not a quarter above the best one before.
 const FLAT: u32 = 3;
-/// Shortest time over which a rate is measured.
+/// Shortest time over which a rate is measured, and over which a rate is good enough to be a lower bound.
 const MEASURED_OVER: Duration = Duration::from_millis(10);
-/// How long a rate is remembered.
-const RATE_KEPT: Duration = Duration::from_secs(2);
+const GUESSED_OVER: Duration = Duration::from_millis(1);
+/// How long a rate is remembered while others are measured, or eight round trips if that is longer. Not long: a link that is shaped by a
+/// token bucket is fast for a moment after each pause.
+const RATE_KEPT: Duration = Duration::from_millis(300);
+/// A frame should not take longer than this on its way through the slowest link, …
+const FRAME_TAKES: Duration = Duration::from_millis(1);
+/// … unless it would have to be shorter than three Ethernet frames: then headers count.
+const LEAST_FRAME: usize = 4_500;
 /// The window is made small if it was used up for so long, …
 const DRAIN_AFTER: Duration = Duration::from_secs(10);
 /// … or if for so long the round trip was above what our own queue explains.
@@ -63,8 +69,7 @@ pub struct SendWindow {
     last: PathSample,
     /// Bytes written since the last sample.
     written: usize,
-    /// Where the measurement of the rate under way began: only while the window is about used up.
-    mark: Option<(Instant, u64)>,
+    mark: Option<Mark>,
     rate: Highest,
     /// The round trip without our queue, as far as it was seen.
     base: Option<Duration>,
@@ -74,6 +79,21 @@ pub struct SendWindow {
     used_up_since: Option<Instant>,
     in_doubt_since: Option<Instant>,
     drain: Option<Drain>,
+}
+
+/// The beginning of a measurement of the rate. It ends when all that was outstanding then is acknowledged: bytes that were written in one
+/// go are acknowledged in one go a round trip later, and half of that says nothing.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    at: Instant,
+    acked: u64,
+    until: u64,
+}
+
+impl Mark {
+    fn new(sample: PathSample, at: Instant) -> Self {
+        Self { at, acked: sample.acked, until: sample.acked.saturating_add(sample.outstanding as u64) }
+    }
 }
 
 /// A time with a small window.
@@ -136,6 +156,14 @@ impl SendWindow {
         ((rate as f64 * span.as_secs_f64()) as usize).max(FLOOR)
     }
 
+    /// Longest frame, in bytes, that does not hold up others for long on this path; [`usize::MAX`] until the path is known.
+    pub fn frame_len(&self) -> usize {
+        if self.growth.1 < FLAT {
+            return usize::MAX;
+        }
+        ((self.rate.get() as f64 * FRAME_TAKES.as_secs_f64()) as usize).max(LEAST_FRAME)
+    }
+
     /// Begins and ends the times with a small window.
     fn watch(&mut self, sample: PathSample, now: Instant) {
         let round_trip = Some(sample.round_trip).filter(|round_trip| !round_trip.is_zero());
@@ -166,26 +194,26 @@ impl SendWindow {
     }
 
     fn measure(&mut self, sample: PathSample, now: Instant) {
-        // What is sent says something of the path only while there is always more to send.
+        // What is sent says something of the path only while the window is about used up.
         let busy = sample.outstanding >= self.size() / 2;
-        let Some((since, acked)) = self.mark else {
-            self.mark = busy.then_some((now, sample.acked));
+        let Some(mark) = self.mark else {
+            self.mark = busy.then(|| Mark::new(sample, now));
             return;
         };
-        let span = now.saturating_since(since);
-        if span >= MEASURED_OVER.max(sample.round_trip) {
-            let rate = (sample.acked.saturating_sub(acked) as f64 / span.as_secs_f64()) as u64;
-            if busy {
-                self.rate.put(rate, now);
-                self.note_growth(rate);
-            } else {
-                self.rate.raise(rate, now);
-            }
-            self.mark = Some((now, sample.acked));
+        let span = now.saturating_since(mark.at);
+        if sample.acked < mark.until || span < if busy { MEASURED_OVER } else { GUESSED_OVER } {
+            return;
         }
-        if !busy {
-            self.mark = None;
+        let rate = (sample.acked.saturating_sub(mark.acked) as f64 / span.as_secs_f64()) as u64;
+        let kept = RATE_KEPT.max(self.base.unwrap_or_default() * 8);
+        if busy {
+            self.rate.put(rate, kept, now);
+            self.note_growth(rate);
+        } else {
+            // The path was done before we looked: it is at least that fast.
+            self.rate.raise(rate, kept, now);
         }
+        self.mark = busy.then(|| Mark::new(sample, now));
     }
 
     fn note_growth(&mut self, rate: u64) {
@@ -194,7 +222,7 @@ impl SendWindow {
     }
 }
 
-/// The highest of the values of the last [`RATE_KEPT`]; zero if there never were any.
+/// The highest of the values of late; zero if there never were any.
 #[derive(Debug, Default)]
 struct Highest {
     /// Falling values with the times at which they came: each is the highest of all since the one before it.
@@ -205,22 +233,22 @@ struct Highest {
 const MAX_VALUES: usize = 32;
 
 impl Highest {
-    fn put(&mut self, value: u64, now: Instant) {
+    fn put(&mut self, value: u64, kept: Duration, now: Instant) {
         while self.values.back().is_some_and(|(_, last)| *last <= value) {
             self.values.pop_back();
         }
         if self.values.len() < MAX_VALUES {
             self.values.push_back((now, value));
         }
-        while self.values.len() > 1 && self.values.front().is_some_and(|(at, _)| at.has_passed(RATE_KEPT, now)) {
+        while self.values.len() > 1 && self.values.front().is_some_and(|(at, _)| at.has_passed(kept, now)) {
             self.values.pop_front();
         }
     }
 
     /// As [`Highest::put`] if it is the highest, and nothing otherwise.
-    fn raise(&mut self, value: u64, now: Instant) {
+    fn raise(&mut self, value: u64, kept: Duration, now: Instant) {
         if value > self.get() {
-            self.put(value, now);
+            self.put(value, kept, now);
         }
     }
 
@@ -250,7 +278,15 @@ mod tests {
     impl Path {
         fn new(mbps: f64, round_trip_ms: f64) -> Self {
             let bytes_per_ms = mbps * 125.0;
-            Self { bytes_per_ms, round_trip_ms, queue: 0.0, acks: VecDeque::new(), acked: 0.0, sent: 0.0, smoothed: 0.0 }
+            Self {
+                bytes_per_ms,
+                round_trip_ms,
+                queue: 0.0,
+                acks: VecDeque::new(),
+                acked: 0.0,
+                sent: 0.0,
+                smoothed: 0.0,
+            }
         }
 
         fn step(&mut self, ms: f64, step: f64) {
@@ -319,12 +355,13 @@ mod tests {
 
     #[test]
     fn a_slow_link_is_kept_busy_with_a_short_queue() {
-        for (mbps, round_trip_ms) in [(1.0, 1.0), (10.0, 0.3), (10.0, 40.0), (100.0, 0.3), (100.0, 30.0), (20.0, 200.0)] {
+        for (mbps, round_trip_ms) in [(1.0, 1.0), (10.0, 0.3), (10.0, 40.0), (100.0, 0.3), (100.0, 30.0), (20.0, 200.0)]
+        {
             let (mut path, mut window) = (Path::new(mbps, round_trip_ms), SendWindow::default());
             let (used, delay) = saturate(&mut path, &mut window, 1_500, 0..40_000, 15_000);
             assert!(used > 92.0, "{mbps} Mbit/s, {round_trip_ms} ms: {used} %");
             // What the slack allows, what fills the path again after a drain, and the floor and a frame on the slowest.
-            let allowed = 1.3 * 4.0 + 0.8 * round_trip_ms + 2.0 * (FLOOR + 1_500) as f64 / path.bytes_per_ms + 2.0;
+            let allowed = 1.3 * 5.0 + 0.8 * round_trip_ms + 2.0 * (FLOOR + 1_500) as f64 / path.bytes_per_ms + 2.0;
             assert!(delay < allowed, "{mbps} Mbit/s, {round_trip_ms} ms: {delay} ms, allowed {allowed}");
         }
     }
@@ -367,6 +404,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_path_that_is_faster_than_we_look_is_not_held_back() {
+        let (mut path, mut window) = (Path::new(10_000.0, 0.1), SendWindow::default());
+        let (used, _) = saturate(&mut path, &mut window, 64_000, 0..1_000, 100);
+        assert!(used > 60.0, "{used} %");
+        assert!(window.frame_len() > 65_535);
+    }
+
+    #[test]
+    fn frames_are_short_where_they_would_take_long() {
+        let (mut path, mut window) = (Path::new(100.0, 5.0), SendWindow::default());
+        saturate(&mut path, &mut window, 3_000, 0..3_000, 0);
+        assert!((11_000..15_000).contains(&window.frame_len()), "{}", window.frame_len());
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
@@ -374,7 +426,7 @@ mod tests {
             let (mut path, mut window) = (Path::new(mbps, round_trip_ms), SendWindow::default());
             let (used, delay) = saturate(&mut path, &mut window, frame, 0..30_000, 12_000);
             prop_assert!(used > 85.0, "{} %", used);
-            prop_assert!(delay < 12.0 + 0.9 * round_trip_ms + (FLOOR + frame) as f64 / path.bytes_per_ms, "{} ms", delay);
+            prop_assert!(delay < 14.0 + 0.9 * round_trip_ms + (FLOOR + frame) as f64 / path.bytes_per_ms, "{} ms", delay);
         }
 
         #[test]

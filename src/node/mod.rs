@@ -147,6 +147,8 @@ pub struct Node {
     requests: Requests,
 
     peerings: BTreeMap<Port, Peering>,
+    /// How many of them should have short frames.
+    slow_peerings: usize,
     /// Ports with something to send that the caller has not been told of.
     ready: BTreeSet<Port>,
     tun_packets: VecDeque<PacketBuf>,
@@ -191,6 +193,7 @@ impl Node {
             waiting: Waiting::default(),
             requests: Requests::default(),
             peerings: BTreeMap::new(),
+            slow_peerings: 0,
             ready: BTreeSet::new(),
             tun_packets: VecDeque::new(),
             events: VecDeque::new(),
@@ -250,6 +253,7 @@ impl Node {
     /// Forgets a peering. What waits for it is dropped and counted.
     pub fn remove_peer(&mut self, port: Port, now: Instant) {
         let Some(peering) = self.peerings.remove(&port) else { return };
+        self.slow_peerings -= usize::from(peering.is_slow());
         self.ready.remove(&port);
         self.drops.add(DropReason::PeeringClosed, peering.outbox.len() as u64);
         self.router.remove_peer(port, now);

@@ -22,6 +22,10 @@ pub(super) const PROTOCOL_FLOW: Flow = 0;
 /// A destination whose session has been missing for this long is reported to the application, while its newest packets are kept.
 const REPORT_AFTER: Duration = Duration::from_secs(5);
 
+/// MTU towards nodes whose way begins with a slow peering, in bytes. TCP cannot have less than a packet under way, nor less than a few if one
+/// gets lost: with large ones that is a queue of a second. The host still hands over many at a time.
+const SLOW_MTU: usize = 1_500;
+
 /// Why the host is told that its packet did not get through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rejection {
@@ -92,19 +96,40 @@ impl Node {
             return self.resolver.ask(destination, since + resolver::TIMEOUT, &mut self.rng, now);
         };
         let limits = self.packet_limits(&owner);
-        let largest = limits.frame.min(limits.mtu).max(MIN_MTU);
+        let good = self.good_len(&owner, now);
+        let wanted = if good == usize::MAX { usize::MAX } else { SLOW_MTU };
+        let largest = limits.frame.min(limits.mtu).min(wanted).max(MIN_MTU);
         if offload::unit_len(&packet) > largest {
             self.drops.count(DropReason::TooBig);
             return self.reject(&packet, Rejection::TooBig(largest), now);
         }
-        if packet.len() <= limits.frame.max(MIN_MTU) {
+        let frame = limits.frame.max(MIN_MTU);
+        if packet.len() <= frame.min(good) {
             return self.seal_packet(packet, destination, &owner, now);
         }
-        // It stands for many of which each fits, and is too large for one frame.
-        let Some(pieces) = segment::pieces(&packet, limits.frame) else { return self.drops.count(DropReason::TooBig) };
-        for piece in pieces {
-            self.seal_packet(piece, destination, &owner, now);
+        // It stands for many of which each fits.
+        match segment::pieces(&packet, frame.min(good)) {
+            Some(pieces) => pieces.for_each(|piece| self.seal_packet(piece, destination, &owner, now)),
+            None if packet.len() <= frame => self.seal_packet(packet, destination, &owner, now),
+            None => self.drops.count(DropReason::TooBig),
         }
+    }
+
+    /// How long packets to a node should be at most, so that none holds up others for long on the first peering of its way.
+    fn good_len(&self, to: &PublicKey, now: Instant) -> usize {
+        if self.slow_peerings == 0 {
+            return usize::MAX;
+        }
+        let port = self.router.first_hop(to, self.coords_for(to), now);
+        port.and_then(|port| self.peerings.get(&port)).map_or(usize::MAX, |peering| peering.frame_len)
+    }
+
+    /// Tells how long frames for a peering should be at most, in bytes: where they would take long, TCP's large packets are cut.
+    pub fn set_frame_len(&mut self, port: Port, len: usize) {
+        let Some(peering) = self.peerings.get_mut(&port) else { return };
+        let before = peering.is_slow();
+        peering.frame_len = if len < MAX_FRAME_LEN { len } else { usize::MAX };
+        self.slow_peerings = self.slow_peerings - usize::from(before) + usize::from(peering.is_slow());
     }
 
     fn seal_packet(&mut self, packet: PacketBuf, destination: Destination, owner: &PublicKey, now: Instant) {

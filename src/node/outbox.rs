@@ -29,8 +29,12 @@ const BYTE_LIMIT: usize = 8 << 20;
 const NODE_BYTE_LIMIT: usize = 2 << 30;
 /// Different flows told apart per peering; more share queues.
 const BUCKETS: u64 = 256;
-/// Bytes a flow may send per turn: one largest frame, so that any frame goes in one turn.
-const QUANTUM: i64 = 65_535;
+/// Frames of a flow that may wait for ever: with fewer TCP loses all it has under way and has to wait for its timer. Not if they are long.
+const ALWAYS_KEPT: usize = 2;
+const LONG: usize = 6_000;
+/// Bytes that a flow may send per turn: two Ethernet frames. Whoever sends longer frames than that waits for several turns after each, so a
+/// ping waits for one frame of each other flow at the most, and for a short one where frames are kept short.
+const QUANTUM: i64 = 3_000;
 
 /// The queues of one peering.
 #[derive(Debug, Default)]
@@ -77,12 +81,14 @@ impl Outbox {
     pub fn pop(&mut self, now: Instant) -> (Option<PacketBuf>, usize) {
         let mut dropped = 0;
         while let Some((bucket, fresh)) = self.turn() {
+            let alone = self.fresh.len() + self.steady.len() == 1;
             let Some(queue) = self.flows.get_mut(&bucket) else {
                 self.end_turn(fresh);
                 continue;
             };
             if queue.deficit <= 0 {
-                queue.deficit += QUANTUM;
+                // Alone there is nobody to wait for.
+                queue.deficit = if alone { QUANTUM } else { queue.deficit + QUANTUM };
                 self.end_turn(fresh);
                 self.steady.push_back(bucket);
                 continue;
@@ -166,7 +172,8 @@ impl Codel {
                 self.drop_at = None;
                 return (None, dropped);
             };
-            if !self.must_drop(queued_at, frames.is_empty(), now) {
+            let kept = if frame.len() < LONG { ALWAYS_KEPT } else { 0 };
+            if !self.must_drop(queued_at, frames.len() <= kept, now) {
                 return (Some(frame), dropped);
             }
             dropped += 1;
@@ -174,7 +181,7 @@ impl Codel {
     }
 
     fn must_drop(&mut self, queued_at: Instant, last: bool, now: Instant) -> bool {
-        // The last frame is never dropped: a queue of one is no standing queue.
+        // The last frames are never dropped: a queue of one is no standing queue.
         if last || now.saturating_since(queued_at) < TARGET {
             self.above_until = None;
             self.drop_at = None;

@@ -34,6 +34,8 @@ pub(super) struct Peering {
     pub(super) received_bytes: u64,
     pub(super) sent_bytes: u64,
     pub(super) queue_drops: u64,
+    /// Longest frame, in bytes, that we make for it if we can choose.
+    pub(super) frame_len: usize,
 }
 
 impl Peering {
@@ -46,6 +48,12 @@ impl Peering {
             received_bytes: 0,
             sent_bytes: 0,
             queue_drops: 0,
+            frame_len: usize::MAX,
         }
+    }
+
+    /// Whether frames for it should be short.
+    pub(super) fn is_slow(&self) -> bool {
+        self.frame_len != usize::MAX
     }
 }

@@ -108,6 +108,15 @@ impl Router {
         }
     }
 
+    /// Through which peering [`Router::originate`] would send a frame now.
+    pub fn first_hop(&self, to: &PublicKey, coords: Option<&Coords>, now: Instant) -> Option<Port> {
+        let distance = coords.filter(|coords| !coords.is_empty()).map(|coords| |other: &Coords| coords.distance(other));
+        match self.step(OURSELVES, distance, to, Watermark::NONE, now) {
+            Ok(Step::ByCoordinates(port) | Step::ByKey(port, _)) => Some(port),
+            Ok(Step::Deliver) | Err(_) => None,
+        }
+    }
+
     /// The next station of a frame for `key`, which is not ours. `distance` is the distance to its coordinates, if it
     /// has any.
     fn step(

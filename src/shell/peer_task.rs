@@ -102,6 +102,8 @@ pub(crate) struct Written {
     pub(crate) id: PeeringId,
     /// Bytes that the next batch may have; a frame that begins within them may end beyond.
     pub(crate) room: usize,
+    /// Longest frame that does not hold up others for long.
+    pub(crate) frame_len: usize,
 }
 
 /// Runs a peering from dialling to its end, which it tells the core. The time for the hello begins at `hello_since`, or else with the
@@ -317,18 +319,18 @@ impl PeerTask {
             return;
         }
         if self.window.wants_sample() {
-            let Some(sample) = self.stream.path() else { return self.send_room(BATCH_BYTES) };
+            let Some(sample) = self.stream.path() else { return self.send_room(BATCH_BYTES, usize::MAX) };
             self.window.handle_sample(sample, now);
         }
         match self.window.room() {
             0 => self.look_for_room = Some(self.window.look_again_at(now)),
-            room => self.send_room(room),
+            room => self.send_room(room, self.window.frame_len()),
         }
     }
 
-    fn send_room(&mut self, room: usize) {
+    fn send_room(&mut self, room: usize, frame_len: usize) {
         self.look_for_room = None;
-        let _ = self.written.send(Written { id: self.id, room });
+        let _ = self.written.send(Written { id: self.id, room, frame_len });
     }
 
     /// Puts the next frames to write into `outgoing`; the link's own go first.

@@ -227,6 +227,9 @@ impl Peerings {
         if let Some(peering) = self.table.get_mut(&written.id) {
             peering.writing = false;
             peering.room = written.room.min(BATCH_BYTES);
+            if let Some((_, port)) = peering.up {
+                node.set_frame_len(port, written.frame_len);
+            }
             peering.feed(node, now);
         }
     }
