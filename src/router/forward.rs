@@ -12,6 +12,8 @@ use crate::wire::snake::Watermark;
 
 /// What a frame starts with (specification §7). Nobody looks at it unless hop limiting is on.
 const HOP_LIMIT: u8 = 10;
+/// Coordinates of up to this depth are decoded once per frame rather than once per neighbour.
+const DECODED_PORTS: usize = 64;
 /// The port of what we send ourselves.
 const OURSELVES: Port = 0;
 
@@ -45,7 +47,10 @@ impl Router {
         if self.config.hop_limiting && hop_limit <= 1 {
             return Ok(Verdict::Drop(DropReason::FrameHopLimit));
         }
-        let distance = |coords: &Coords| destination.distance(coords);
+        let mut room = [0; DECODED_PORTS];
+        let ports = destination.decode(&mut room);
+        let distance =
+            |coords: &Coords| ports.map_or_else(|| destination.distance(coords), |ports| coords.distance_to(ports));
         let distance = Some(distance).filter(|_| !destination.is_empty());
         let is_by_coordinates = distance.is_some();
         let (port, rewritten) = match self.step(from, distance, &traffic.destination_key, watermark, now) {
@@ -83,7 +88,7 @@ impl Router {
             return Verdict::Deliver(Delivery { source_key: *to, destination_key: *to, source, payload_at: 0 });
         }
         let coords = coords.filter(|coords| !coords.is_empty());
-        let distance = coords.map(|coords| |other: &Coords| coords.distance(other));
+        let distance = coords.map(|coords| |other: &Coords| other.distance_to(coords.as_slice()));
         let nowhere = Coords::default();
         let (port, destination, watermark) = match self.step(OURSELVES, distance, to, Watermark::NONE, now) {
             Err(reason) => return Verdict::Drop(reason),

@@ -54,6 +54,12 @@ impl Coords {
         distance(self.0.iter().copied(), other.0.iter().copied())
     }
 
+    /// The same to a position that was [decoded](CoordsRef::decode).
+    pub fn distance_to(&self, other: &[u64]) -> usize {
+        let common = self.0.iter().zip(other).take_while(|(a, b)| a == b).count();
+        self.0.len() + other.len() - 2 * common
+    }
+
     /// Bytes that the ports take on the wire.
     fn ports_len(&self) -> usize {
         self.0.iter().map(|port| varint::encoded_len(*port)).sum()
@@ -110,6 +116,16 @@ impl<'a> CoordsRef<'a> {
     /// A copy to keep.
     pub fn to_owned(&self) -> Coords {
         Coords(self.iter().collect())
+    }
+
+    /// The ports in `room`, to be compared with many others; `None` if there are more than that.
+    pub fn decode<'b>(&self, room: &'b mut [u64]) -> Option<&'b [u64]> {
+        let mut count = 0;
+        for port in self.iter() {
+            *room.get_mut(count)? = port;
+            count += 1;
+        }
+        room.get(..count)
     }
 
     /// Number of edges in the tree between two positions.
@@ -177,7 +193,17 @@ mod tests {
             let mut bytes = Vec::new();
             coords(a).write(&mut bytes);
             assert_eq!(read(&bytes).unwrap().distance(&coords(b)), edges);
+            let mut room = [0; 3];
+            assert_eq!(coords(b).distance_to(read(&bytes).unwrap().decode(&mut room).unwrap()), edges);
         }
+    }
+
+    #[test]
+    fn more_ports_than_there_is_room_for_are_not_decoded_in_part() {
+        let mut bytes = Vec::new();
+        Coords::new(vec![1, 2, 3, 4]).write(&mut bytes);
+        assert_eq!(read(&bytes).unwrap().decode(&mut [0; 3]), None);
+        assert_eq!(read(&bytes).unwrap().decode(&mut [0; 9]), Some(&[1, 2, 3, 4][..]));
     }
 
     #[test]
