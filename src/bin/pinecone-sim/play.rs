@@ -99,9 +99,20 @@ fn tell(played: &Played, took: f64) {
     let end = &played.end;
     println!("hops over the fewest possible: {:.2} at first contact, {:.2} after", end.first_stretch, end.stretch);
     println!("routes a node: {:.0} on average, {:.0} at most", end.routes.0, end.routes.1);
+    println!("routing state a node, bytes: {:.0} on average, {:.0} at most", end.state_bytes.0, end.state_bytes.1);
     for violation in &end.violations {
         println!("violation: {violation}");
     }
     let rate = played.happened as f64 / took.max(1e-9);
     println!("{} events in {took:.1} s ({rate:.0} per second), trace {}", played.happened, played.digest);
+    if let Some(bytes) = peak_memory() {
+        println!("memory at most: {} MB, {} bytes a node", bytes / 1_000_000, bytes / played.nodes.max(1) as u64);
+    }
+}
+
+/// The most memory that this process ever had, in bytes.
+fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
