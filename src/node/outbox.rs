@@ -301,7 +301,52 @@ mod tests {
         assert_eq!(burst, 0);
     }
 
+    #[test]
+    fn two_short_frames_may_wait_for_ever() {
+        // TCP's least: as one leaves the next one comes, and there are always two.
+        let mut outbox = Outbox::default();
+        for ms in 0..1_000 {
+            outbox.push(frame(1_500, 1), 1, BYTE_LIMIT, at_ms(10 * ms));
+            if ms >= 2 {
+                let (sent, late) = outbox.pop(at_ms(10 * ms));
+                assert!(sent.is_some() && late == 0, "{ms}");
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_bulk_flow_never_starves_a_ping(
+            lens in prop::collection::vec(100usize..65_000, 1..8), every in 1usize..20, seed in any::<u64>(),
+        ) {
+            // Flows that always have more, and one that sends a small frame now and then. What leaves before such a frame is at most
+            // one frame of each other flow, and what a turn lets it send besides.
+            let mut outbox = Outbox::default();
+            let flows = lens.len();
+            let allowed: usize = lens.iter().map(|len| len + 2 * QUANTUM as usize).sum();
+            let mut waited = None;
+            for n in 0..2_000usize {
+                for (flow, len) in lens.iter().enumerate() {
+                    while outbox.flows.get(&(flow as u64)).is_none_or(|queue| queue.frames.len() < 3) {
+                        outbox.push(frame(*len, 1), flow as u64, usize::MAX, Instant::ZERO);
+                    }
+                }
+                if waited.is_none() && (n as u64 ^ seed) % every as u64 == 0 {
+                    outbox.push(frame(80, 2), flows as u64, usize::MAX, Instant::ZERO);
+                    waited = Some(0);
+                }
+                let sent = outbox.pop(Instant::ZERO).0.unwrap();
+                match &mut waited {
+                    Some(_) if sent[0] == 2 => waited = None,
+                    Some(bytes) => {
+                        *bytes += sent.len();
+                        prop_assert!(*bytes <= allowed, "{} bytes before it, allowed {}", bytes, allowed);
+                    }
+                    None => {}
+                }
+            }
+        }
+
         #[test]
         fn what_goes_in_comes_out_once_or_is_counted(ops in prop::collection::vec((0u64..4, 1usize..3_000, any::<bool>()), 1..400)) {
             let mut outbox = Outbox::default();

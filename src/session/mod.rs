@@ -162,7 +162,7 @@ impl Sessions {
         if !payload::is_packet(&packet) {
             return Sealed::Drop(DropReason::MalformedPacket);
         }
-        if packet.len() + PACKET_OVERHEAD > MAX_FRAME_LEN {
+        if packet.len() + DATA_OVERHEAD + payload::prefix_len(packet.offload) > MAX_FRAME_LEN {
             return Sealed::Drop(DropReason::TooBig);
         }
         let slot = match self.find_or_call(to, now) {

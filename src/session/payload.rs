@@ -182,6 +182,15 @@ pub(super) fn is_packet(packet: &[u8]) -> bool {
     packet.first().is_some_and(|first| first >> 4 == 6)
 }
 
+/// Bytes that say what is left undone in a packet.
+pub(super) const fn prefix_len(offload: Offload) -> usize {
+    match offload {
+        Offload::None => 0,
+        Offload::Checksum => 1,
+        Offload::Segments(_) => MAX_PREFIX,
+    }
+}
+
 /// Puts in front of a packet what is left undone in it.
 pub(super) fn announce(packet: &mut PacketBuf) {
     match std::mem::take(&mut packet.offload) {
@@ -333,6 +342,7 @@ mod tests {
             packet.offload = offload;
             announce(&mut packet);
             assert_eq!((packet.len(), packet.offload), (prefix + 100, Offload::None));
+            assert_eq!(prefix_len(offload), prefix);
             assert_eq!(Contents::parse(&packet), Ok(Contents::Packet(prefix, offload)));
         }
         // No packet inside, or none at all.

@@ -11,7 +11,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 use crate::addr::Destination;
 use crate::config::{ListenUri, PeerUri, Scheme};
@@ -24,12 +23,6 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
     /// What is known of its path, for a window in front of it.
     fn path(&self) -> Option<PathSample> {
         None
-    }
-}
-
-impl Stream for TcpStream {
-    fn path(&self) -> Option<PathSample> {
-        path::sample(self)
     }
 }
 

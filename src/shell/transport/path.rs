@@ -1,11 +1,17 @@
-//! What the kernel knows of a TCP connection's path (`TCP_INFO`, linux/tcp.h).
+//! A TCP connection that knows its path: what the kernel says of it (`TCP_INFO`, linux/tcp.h), and what was written.
 
+use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use nix::libc;
 use nix::sys::socket::GetSockOpt;
 use nix::sys::socket::sockopt::GetStruct;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
+use super::Stream;
 use crate::link::window::PathSample;
 use crate::time::Duration;
 
@@ -14,22 +20,13 @@ use crate::time::Duration;
 #[derive(Clone, Copy, Debug)]
 struct Info {
     _states_and_options: [u8; 8],
-    _timeouts: [u32; 2],
-    send_mss: u32,
-    _receive_mss: u32,
-    /// Segments that are under way.
-    unacked: u32,
-    _losses_and_times: [u32; 10],
+    _timeouts_and_segments: [u32; 15],
     /// Smoothed, in microseconds.
     round_trip: u32,
     _windows: [u32; 8],
     _pacing: [u64; 2],
     bytes_acked: u64,
-    _bytes_received: u64,
-    _segments: [u32; 2],
-    /// Bytes that were not sent for the first time.
-    not_sent: u32,
-    _least_round_trip: u32,
+    _received: [u64; 3],
 }
 
 #[derive(Clone, Copy)]
@@ -37,50 +34,109 @@ struct TcpInfo;
 
 nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, Info, GetStruct<Info>);
 
-/// What there is to know now; none if the kernel does not say.
-pub(super) fn sample(socket: &impl AsFd) -> Option<PathSample> {
-    let info = TcpInfo.get(socket).ok()?;
-    let under_way = u64::from(info.unacked) * u64::from(info.send_mss);
-    Some(PathSample {
-        acked: info.bytes_acked,
-        outstanding: usize::try_from(under_way + u64::from(info.not_sent)).unwrap_or(usize::MAX),
-        round_trip: Duration::from_micros(info.round_trip.into()),
-    })
+/// The connection. What is outstanding is counted in bytes: the kernel only knows segments, which may be as short as our frames.
+#[derive(Debug)]
+pub(super) struct MeasuredTcp {
+    stream: TcpStream,
+    written: u64,
+    /// What the kernel counted before our first byte.
+    acked_before: u64,
+}
+
+impl MeasuredTcp {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        let acked_before = info(&stream).map_or(0, |info| info.bytes_acked);
+        Self { stream, written: 0, acked_before }
+    }
+}
+
+fn info(socket: &impl AsFd) -> Option<Info> {
+    TcpInfo.get(socket).ok()
+}
+
+impl Stream for MeasuredTcp {
+    fn path(&self) -> Option<PathSample> {
+        let info = info(&self.stream)?;
+        let acked = info.bytes_acked.saturating_sub(self.acked_before);
+        Some(PathSample {
+            acked,
+            outstanding: usize::try_from(self.written.saturating_sub(acked)).unwrap_or(usize::MAX),
+            round_trip: Duration::from_micros(info.round_trip.into()),
+        })
+    }
+}
+
+impl AsyncRead for MeasuredTcp {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for MeasuredTcp {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let len = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.written += len as u64;
+        Poll::Ready(Ok(len))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let len = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        self.written += len as u64;
+        Poll::Ready(Ok(len))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::{TcpListener, TcpStream};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
 
-    #[test]
-    fn bytes_are_outstanding_until_the_other_side_has_them() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut sender = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let mut receiver = listener.accept().unwrap().0;
-        let before = sample(&sender).unwrap();
-        assert_eq!(before.outstanding, 0);
-        // More than both ends' buffers hold.
-        sender.set_nonblocking(true).unwrap();
+    #[tokio::test]
+    async fn bytes_are_outstanding_until_the_other_side_has_them() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut sender = MeasuredTcp::new(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+        let mut receiver = listener.accept().await.unwrap().0;
+        let before = sender.path().unwrap();
+        assert_eq!((before.acked, before.outstanding), (0, 0));
+        // Short writes, as of short frames, until both ends' buffers are full.
         let mut written = 0;
-        while let Ok(len) = sender.write(&[0; 1 << 16]) {
-            written += len;
-        }
-        let full = sample(&sender).unwrap();
-        assert!(full.outstanding > 0 && full.outstanding <= 2 * written, "{full:?} of {written}");
-        let mut left = vec![0; written];
-        receiver.read_exact(&mut left).unwrap();
-        // The last acknowledgement is on its way at most: on loopback that is less than a reader needs to be woken.
-        sender.set_nonblocking(false).unwrap();
-        sender.write_all(b"!").unwrap();
-        receiver.read_exact(&mut left[..1]).unwrap();
-        receiver.write_all(b"!").unwrap();
-        sender.read_exact(&mut left[..1]).unwrap();
-        let empty = sample(&sender).unwrap();
-        assert_eq!(empty.outstanding, 0);
-        assert_eq!(empty.acked - before.acked, written as u64 + 1);
+        std::future::poll_fn(|cx| {
+            while let Poll::Ready(len) = Pin::new(&mut sender).poll_write(cx, &[0; 1_000]) {
+                written += len.unwrap();
+            }
+            Poll::Ready(())
+        })
+        .await;
+        let full = sender.path().unwrap();
+        assert!(full.outstanding > 0);
+        assert_eq!(full.acked as usize + full.outstanding, written);
+        let mut read = vec![0; written];
+        receiver.read_exact(&mut read).await.unwrap();
+        // What comes back acknowledges all before it.
+        sender.write_all(b"!").await.unwrap();
+        receiver.read_exact(&mut read[..1]).await.unwrap();
+        receiver.write_all(b"!").await.unwrap();
+        sender.read_exact(&mut read[..1]).await.unwrap();
+        let empty = sender.path().unwrap();
+        assert_eq!((empty.acked, empty.outstanding), (written as u64 + 1, 0));
         assert!(!empty.round_trip.is_zero());
     }
 }

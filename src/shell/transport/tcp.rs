@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::path::MeasuredTcp;
 use super::{Connection, DialError, Ends, ListenError, is_overlay};
 use crate::config::{Host, InterfaceName};
 use crate::time::Duration;
@@ -126,7 +127,10 @@ fn connection(stream: TcpStream, remote: SocketAddr) -> io::Result<Option<Connec
     socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
-    Ok(Some(Connection { stream: Box::new(stream), ends: Ends { remote, local, authenticated: false } }))
+    Ok(Some(Connection {
+        stream: Box::new(MeasuredTcp::new(stream)),
+        ends: Ends { remote, local, authenticated: false },
+    }))
 }
 
 async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, DialError> {
