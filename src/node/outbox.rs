@@ -331,7 +331,7 @@ mod tests {
                         outbox.push(frame(*len, 1), flow as u64, usize::MAX, Instant::ZERO);
                     }
                 }
-                if waited.is_none() && (n as u64 ^ seed) % every as u64 == 0 {
+                if waited.is_none() && (n as u64 ^ seed).is_multiple_of(every as u64) {
                     outbox.push(frame(80, 2), flows as u64, usize::MAX, Instant::ZERO);
                     waited = Some(0);
                 }
