@@ -41,6 +41,9 @@ const RATE_KEPT: Duration = Duration::from_millis(300);
 const FRAME_TAKES: Duration = Duration::from_millis(1);
 /// … unless it would have to be shorter than three Ethernet frames: then headers count.
 const LEAST_FRAME: usize = 4_500;
+/// Paths that take more than this in that time, 200 Mbit/s, are fast: the longest frame takes less than three milliseconds, which is not worth
+/// smaller units, also where losses make the rate go up and down.
+const FAST: usize = 25_000;
 /// The window is made small if it was used up for so long, …
 const DRAIN_AFTER: Duration = Duration::from_secs(10);
 /// … or if for so long the round trip was above what our own queue explains.
@@ -161,7 +164,8 @@ impl SendWindow {
         if self.growth.1 < FLAT {
             return usize::MAX;
         }
-        ((self.rate.get() as f64 * FRAME_TAKES.as_secs_f64()) as usize).max(LEAST_FRAME)
+        let len = (self.rate.get() as f64 * FRAME_TAKES.as_secs_f64()) as usize;
+        if len > FAST { usize::MAX } else { len.max(LEAST_FRAME) }
     }
 
     /// Begins and ends the times with a small window.
