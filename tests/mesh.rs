@@ -8,6 +8,7 @@ use std::time::Duration;
 use common::graphs::{build, delivers, edges, line, reaches};
 use common::packets::{icmp_type_code, too_big_mtu, udp};
 use pinecone::addr::{Destination, Subnet};
+use pinecone::buf::{Offload, PacketBuf};
 use pinecone::drops::DropReason;
 use pinecone::ip::firewall::Policy;
 use pinecone::node::{Event, NodeConfig, Target};
@@ -126,6 +127,68 @@ fn a_foreign_source_address_is_refused_at_both_ends() {
     assert_eq!(drops(&sim, 0, DropReason::ForeignSource), 1);
     sim.run_for(2 * SEC);
     assert!(sim.take_received(1).is_empty());
+}
+
+/// A TCP packet with `len` data bytes whose checksum is left undone, that stands for packets of `size` data bytes each.
+fn tcp_segments(sim: &Sim, (from, to): (usize, usize), len: usize, size: u16) -> PacketBuf {
+    let (from, to) = (sim.address(from).ip(), sim.address(to).ip());
+    let mut bytes = vec![0x60, 0, 0, 0];
+    bytes.extend(((20 + len) as u16).to_be_bytes());
+    bytes.extend([6, 64]);
+    bytes.extend([from.octets(), to.octets()].concat());
+    bytes.extend([0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x10, 0, 0, 0, 0, 0, 0]);
+    bytes.extend((0..len).map(|n| n as u8));
+    let mut packet = PacketBuf::from(&bytes[..]);
+    packet.offload = Offload::Segments(size);
+    packet
+}
+
+/// Lengths and offloads of what node 1 gets of a packet of node 0; the data is checked.
+fn received_of(sim: &mut Sim, packet: PacketBuf) -> Vec<(usize, Offload)> {
+    let data = packet[60..].to_vec();
+    sim.with_node(0, |node, now| node.handle_tun_packet(packet, now));
+    sim.run_for(2 * SEC);
+    let received = sim.take_received(1);
+    assert_eq!(received.iter().flat_map(|packet| packet[60..].to_vec()).collect::<Vec<_>>(), data);
+    received.iter().map(|packet| (packet.len(), packet.offload)).collect()
+}
+
+#[test]
+fn a_packet_that_stands_for_many_arrives_as_it_left() {
+    let mut sim = build(16, &line(2), &open());
+    sim.run_for(2 * SEC);
+    let packet = tcp_segments(&sim, (0, 1), 40_000, 1_400);
+    assert_eq!(received_of(&mut sim, packet), [(40_060, Offload::Segments(1_400))]);
+}
+
+#[test]
+fn a_packet_that_stands_for_more_than_others_take_arrives_in_pieces() {
+    let mut sim = build(16, &line(2), &open());
+    sim.run_for(2 * SEC);
+    let packet = tcp_segments(&sim, (0, 1), 40_000, 100);
+    let received = received_of(&mut sim, packet);
+    assert_eq!(received.len(), 4, "{received:?}");
+    assert!(received.iter().all(|(len, offload)| *len <= 60 + 12_800 && *offload == Offload::Segments(100)));
+}
+
+#[test]
+fn for_a_slow_peering_frames_are_short_and_the_host_is_told_a_small_mtu() {
+    let mut sim = build(17, &line(2), &open());
+    sim.run_for(2 * SEC);
+    assert!(delivers(&mut sim, 0, 1, SEC));
+    sim.with_node(0, |node, _| node.set_frame_len(1, 4_500));
+    let packet = tcp_segments(&sim, (0, 1), 14_000, 1_400);
+    let received = received_of(&mut sim, packet);
+    assert_eq!(received.len(), 4, "{received:?}");
+    assert!(received.iter().all(|(len, _)| *len <= 4_500));
+    let large = udp(sim.address(0).ip(), sim.address(1).ip(), (1, 2), &[0; 3_000]);
+    sim.with_node(0, |node, now| node.handle_tun_packet(large.clone(), now));
+    assert_eq!(sim.take_received(0).iter().find_map(|packet| too_big_mtu(packet)), Some(1_500));
+    // Once it is fast again nothing of that is left.
+    sim.with_node(0, |node, _| node.set_frame_len(1, usize::MAX));
+    sim.with_node(0, |node, now| node.handle_tun_packet(large, now));
+    sim.run_for(SEC);
+    assert_eq!(sim.take_received(1).iter().map(|packet| packet.len()).collect::<Vec<_>>(), [3_048]);
 }
 
 #[test]

@@ -102,7 +102,7 @@ pub fn unit_len(packet: &PacketBuf) -> usize {
     }
 }
 
-pub(super) fn segments(data_len: usize, size: u16) -> usize {
+fn segments(data_len: usize, size: u16) -> usize {
     data_len.div_ceil(usize::from(size).max(1))
 }
 

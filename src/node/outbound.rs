@@ -104,7 +104,8 @@ impl Node {
             return self.reject(&packet, Rejection::TooBig(largest), now);
         }
         let frame = limits.frame.max(MIN_MTU);
-        if packet.len() <= frame.min(good) {
+        // One that stands for more than the other side takes is cut too: TCP's segments may be short.
+        if packet.len() <= frame.min(good) && offload::is_sound(&packet) {
             return self.seal_packet(packet, destination, &owner, now);
         }
         // It stands for many of which each fits.

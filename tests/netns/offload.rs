@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 
+use crate::daemon::{Config, Running};
 use crate::lab::{Host, Lab};
 use crate::mesh::Mesh;
 use crate::sandbox::in_lab;
@@ -35,6 +36,27 @@ fn offload_crosses_a_relay_that_has_none() {
         });
         mesh.wait_reachable(0, 2);
         exchange(&mesh, 0, 2);
+    });
+}
+
+#[test]
+fn an_interface_that_had_offload_works_without_it() {
+    in_lab(&[], |lab| {
+        let hosts = [lab.host("a"), lab.host("b")];
+        let link = lab.link(&hosts[0], &hosts[1]);
+        let far = Running::start(lab, &hosts[0], Config::new(1));
+        // Made beforehand, it outlives the daemon, with what that asked the kernel for.
+        hosts[1].ip(&["tuntap", "add", "dev", "pine0", "mode", "tun"]);
+        for offload in [true, false] {
+            let mut config = Config::new(2);
+            config.peers.push(link.ends[0].uri());
+            (config.offload, config.mtu) = (offload, 1_400);
+            let daemon = Running::start(lab, &hosts[1], config);
+            wait_reachable(&hosts[1], far.address(), seconds(15));
+            Transfer::complete(&hosts[1], &hosts[0], far.address(), FILE);
+            Transfer::complete(&hosts[0], &hosts[1], daemon.address(), FILE);
+            assert_eq!(daemon.stop(nix::sys::signal::Signal::SIGTERM).code(), Some(0));
+        }
     });
 }
 

@@ -44,10 +44,14 @@ pub(super) struct Offload {
 }
 
 impl Offload {
-    /// Asks for all that the kernel knows. Nothing is asked of a descriptor that was opened without headers.
+    /// Asks for all that the kernel knows; of a descriptor that was opened without headers, for nothing.
     pub(super) fn negotiate(fd: &impl AsRawFd, wanted: bool) -> io::Result<Self> {
         let fd = fd.as_raw_fd();
         if !has_header(fd)? {
+            // An interface that outlives its users keeps what the last one asked for, and large packets are of no use without a header.
+            // SAFETY: the descriptor is open for as long as it is borrowed; the argument is a number.
+            #[allow(unsafe_code)]
+            let _ = unsafe { ioctl::tun_set_offload(fd, 0) };
             return Ok(Self::default());
         }
         let len = VIRTIO_LEN as libc::c_int;
