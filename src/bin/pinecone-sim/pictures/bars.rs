@@ -2,8 +2,7 @@
 
 use super::PictureError;
 use super::axis::Axis;
-use super::chart::{Figure, Item, Panel, small_panels};
-use super::over_time::routers;
+use super::chart::{Figure, Item, Panel};
 use super::style;
 
 /// The bars of one graph: the router's name, and a percentage for each name at the axis.
@@ -29,16 +28,7 @@ pub(crate) fn draw(
             .collect(),
         events: Vec::new(),
     };
-    let (columns, panel_size) = small_panels(graphs.len());
-    let figure = Figure {
-        title: title.to_owned(),
-        subtitle: subtitle.to_owned(),
-        legend: routers(),
-        panels: graphs.iter().map(panel).collect(),
-        columns,
-        panel_size,
-    };
-    figure.draw()
+    Figure::of_routers(title, subtitle, graphs.iter().map(panel).collect()).draw()
 }
 
 /// The bars of the `n`th of `of` routers.

@@ -67,7 +67,21 @@ pub(crate) fn small_panels(count: usize) -> (usize, (i32, i32)) {
 const MARGIN: i32 = 24;
 const HEAD: i32 = 104;
 
+/// The legend of all pictures that compare the routers.
+pub(crate) fn routers() -> Vec<(Colour, String)> {
+    vec![
+        (style::STRICT, "strict: the reference's rules".to_owned()),
+        (style::IMPROVED, "improved: what the daemon runs".to_owned()),
+    ]
+}
+
 impl Figure {
+    /// A picture that compares the routers on several graphs, a panel for each.
+    pub(super) fn of_routers(title: &str, subtitle: &str, panels: Vec<Panel>) -> Self {
+        let (columns, panel_size) = small_panels(panels.len());
+        Self { title: title.to_owned(), subtitle: subtitle.to_owned(), legend: routers(), panels, columns, panel_size }
+    }
+
     /// The picture.
     pub(crate) fn draw(&self) -> Result<String, PictureError> {
         if self.panels.is_empty() {

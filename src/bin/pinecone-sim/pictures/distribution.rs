@@ -3,7 +3,7 @@
 use super::PictureError;
 use super::axis::Axis;
 use super::chart::{Figure, Item, Panel, small_panels};
-use super::over_time::{Runs, routers};
+use super::over_time::Runs;
 use super::style;
 
 /// Beyond this, a few pairs would push all others into the corner.
@@ -55,16 +55,7 @@ pub(crate) fn comparison(title: &str, subtitle: &str, graphs: &[(String, Runs)])
             .collect(),
         events: Vec::new(),
     };
-    let (columns, panel_size) = small_panels(graphs.len());
-    let figure = Figure {
-        title: title.to_owned(),
-        subtitle: subtitle.to_owned(),
-        legend: routers(),
-        panels: graphs.iter().map(panel).collect(),
-        columns,
-        panel_size,
-    };
-    figure.draw()
+    Figure::of_routers(title, subtitle, graphs.iter().map(panel).collect()).draw()
 }
 
 fn axis(end: f64) -> Axis {

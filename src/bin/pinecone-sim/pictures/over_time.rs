@@ -2,7 +2,7 @@
 
 use super::PictureError;
 use super::axis::Axis;
-use super::chart::{Figure, Item, Panel, small_panels};
+use super::chart::{Figure, Item, Panel};
 use super::style;
 
 /// What is drawn of a scenario's samples.
@@ -84,24 +84,7 @@ pub(crate) fn comparison(title: &str, subtitle: &str, graphs: &[(String, Runs)])
             events: Vec::new(),
         }
     };
-    let (columns, panel_size) = small_panels(graphs.len());
-    let figure = Figure {
-        title: title.to_owned(),
-        subtitle: subtitle.to_owned(),
-        legend: routers(),
-        panels: graphs.iter().map(panel).collect(),
-        columns,
-        panel_size,
-    };
-    figure.draw()
-}
-
-/// The legend of all pictures that compare the routers.
-pub(crate) fn routers() -> Vec<(style::Colour, String)> {
-    vec![
-        (style::STRICT, "strict: the reference's rules".to_owned()),
-        (style::IMPROVED, "improved: what the daemon runs".to_owned()),
-    ]
+    Figure::of_routers(title, subtitle, graphs.iter().map(panel).collect()).draw()
 }
 
 type Curve = Vec<(f64, f64)>;

@@ -2,8 +2,7 @@
 
 use super::PictureError;
 use super::axis::Axis;
-use super::chart::{Figure, Item, Panel};
-use super::over_time::routers;
+use super::chart::{Figure, Item, Panel, routers};
 use super::style;
 
 /// One number of one router on one graph.
