@@ -11,9 +11,12 @@
 //! An error ends the link; frames that arrived whole before it can still be taken. Memory is one staging buffer and at most
 //! one frame under way, whatever the peer does.
 
+mod carrier;
 mod deframer;
-pub mod window;
 mod hello;
+pub mod window;
+
+pub use carrier::Carrier;
 
 use deframer::Deframer;
 use hello::AwaitingHello;

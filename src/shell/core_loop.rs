@@ -293,7 +293,7 @@ impl Core {
     fn peer_up(&mut self, id: PeeringId, key: PublicKey, extensions: Extensions, now: Instant) {
         let Some(peering) = self.peerings.get(id) else { return };
         let ends = peering.ends;
-        let authenticated = ends.is_some_and(|ends| ends.authenticated);
+        let authenticated = ends.is_some_and(|ends| ends.carrier.proven_key().is_some());
         if self.require_authenticated && !authenticated {
             self.close(
                 id,

@@ -126,7 +126,7 @@ impl Lan {
         inbound: bool,
         now: Instant,
     ) -> PeeringVerdict {
-        let (family, authenticated) = (Family::of(ends.remote), ends.authenticated);
+        let (family, authenticated) = (Family::of(ends.remote), ends.carrier.proven_key().is_some());
         let up = PeeringUp { id: NeighbourId(id.0), key, interface, family, inbound, authenticated };
         self.discovery.handle_peering_up(up, now)
     }

@@ -310,7 +310,7 @@ mod tests {
     use super::*;
     use crate::config::Scheme;
     use crate::keys::{Keypair, Seed};
-    use crate::link::{HELLO_TIMEOUT, LinkError};
+    use crate::link::{Carrier, HELLO_TIMEOUT, LinkError};
     use crate::time::Duration;
     use crate::wire::hello::Hello;
 
@@ -322,7 +322,7 @@ mod tests {
 
     fn incoming(remote: &str, local: &str) -> (Incoming, tokio::io::DuplexStream) {
         let (near, far) = tokio::io::duplex(1_000);
-        let ends = Ends { remote: remote.parse().unwrap(), local: local.parse().unwrap(), authenticated: false };
+        let ends = Ends { remote: remote.parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
         (Incoming { scheme: Scheme::Tcp, connection: Connection { stream: Box::new(near), ends } }, far)
     }
 

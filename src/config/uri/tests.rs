@@ -2,7 +2,10 @@ use std::net::Ipv6Addr;
 
 use proptest::prelude::*;
 
+use super::error::MAX_LEN;
+use super::parts::MAX_LABEL;
 use super::*;
+use crate::config::ValueError;
 
 const KEY: &str = "ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef0123456789";
 

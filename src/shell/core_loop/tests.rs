@@ -9,6 +9,7 @@ use crate::config::Scheme;
 use crate::control::{Answer, FailureKind, Peers, Request};
 use crate::ip::firewall::Policy;
 use crate::keys::{Keypair, Seed};
+use crate::link::Carrier;
 use crate::node::{NodeConfig, Target};
 use crate::rng::Rng;
 use crate::shell::netlink::Interface;
@@ -72,7 +73,7 @@ impl Daemon {
 
     async fn connect(&self, stream: DuplexStream, local: &str) {
         let ends =
-            Ends { remote: "192.0.2.77:1".parse().unwrap(), local: local.parse().unwrap(), authenticated: false };
+            Ends { remote: "192.0.2.77:1".parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
         let connection = Connection { stream: Box::new(stream), ends };
         let incoming = Incoming { scheme: Scheme::Tcp, connection };
         assert!(self.accepted.send(Accepted { incoming, lan: false }).await.is_ok());

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::addr::Destination;
 use crate::config::{ListenUri, PeerUri, Scheme};
+use crate::link::Carrier;
 #[cfg(doc)]
 use crate::link::HELLO_TIMEOUT;
 use crate::link::window::PathSample;
@@ -50,8 +51,8 @@ pub(crate) struct Ends {
     pub(crate) remote: SocketAddr,
     /// Ours: if it leaves the host, so does the connection.
     pub(crate) local: IpAddr,
-    /// Whether the transport proved the peer's key.
-    pub(crate) authenticated: bool,
+    /// What is underneath, and what it says of the peer's key.
+    pub(crate) carrier: Carrier,
 }
 
 /// A connection that came to a listener. What its transport says first is not said yet.
@@ -134,7 +135,7 @@ fn websocket(
     ends: Ends,
 ) -> Result<Connection, DialError> {
     let stream = opened.map_err(|source| DialError::Upgrade { address: ends.remote, source })?;
-    Ok(Connection { stream: Box::new(stream), ends })
+    Ok(Connection { stream: Box::new(stream), ends: Ends { carrier: Carrier::WebSocket, ..ends } })
 }
 
 /// Whether a connection with this end would run over the overlay itself. Such peerings are refused: they would carry the

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use super::path::MeasuredTcp;
 use super::{Connection, DialError, Ends, ListenError, is_overlay};
 use crate::config::{Host, InterfaceName};
+use crate::link::Carrier;
 use crate::time::Duration;
 
 /// How long dialling may take, with resolving the name. A reference node takes its inbound peers one at a time, but that delays
@@ -129,7 +130,7 @@ fn connection(stream: TcpStream, remote: SocketAddr) -> io::Result<Option<Connec
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
     Ok(Some(Connection {
         stream: Box::new(MeasuredTcp::new(stream)),
-        ends: Ends { remote, local, authenticated: false },
+        ends: Ends { remote, local, carrier: Carrier::Tcp },
     }))
 }
 
@@ -239,7 +240,7 @@ mod tests {
                 let (mut dialled, mut accepted) = (dialled.unwrap(), accepted.unwrap());
                 assert_eq!(dialled.ends.remote.ip().to_string(), address);
                 assert_eq!(accepted.ends.remote.ip().to_string(), address);
-                assert!(!accepted.ends.authenticated);
+                assert_eq!(accepted.ends.carrier, Carrier::Tcp);
                 dialled.stream.write_all(b"ping").await.unwrap();
                 let mut read = [0; 4];
                 accepted.stream.read_exact(&mut read).await.unwrap();

@@ -355,7 +355,7 @@ fn a_listener_and_a_dialler_meet_over_tcp_whatever_the_path() {
         };
         let (dialled, mut accepted) = tokio::join!(transport::dial(&uri), accept);
         let mut dialled = dialled.unwrap();
-        assert!(!dialled.ends.authenticated && !accepted.ends.authenticated);
+        assert_eq!([dialled.ends.carrier, accepted.ends.carrier], [crate::link::Carrier::WebSocket; 2]);
         assert_eq!(dialled.ends.remote.port(), listener.address().port());
         dialled.stream.write_all(b"ping").await.unwrap();
         dialled.stream.flush().await.unwrap();

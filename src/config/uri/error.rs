@@ -1,0 +1,85 @@
+//! What can be wrong with a URI of a peering, in sentences that say what to write instead.
+//!
+//! They repeat neither the whole text nor the value of an option: either may hold a secret that was put in the wrong place.
+
+use crate::config::{DEFAULT_PORT, ValueError};
+
+/// Longest URI in bytes; a name of 253 bytes, a key and the options fit with room to spare.
+pub(super) const MAX_LEN: usize = 1024;
+
+/// Which part of a URI is wrong, and what to write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UriError {
+    /// Longer than 1024 bytes.
+    #[error("a URI has at most {MAX_LEN} bytes")]
+    TooLong,
+    /// Nothing before `://`.
+    #[error("the scheme is missing; write tcp://host:port")]
+    NoScheme,
+    /// A scheme that is planned but not there.
+    #[error("scheme `{0}` is not available in this version; use tcp:// or ws://")]
+    AbsentScheme(&'static str),
+    /// Anything else before `://`.
+    #[error("the scheme is not one of a peering; use tcp:// or ws://")]
+    UnknownScheme,
+    /// `user@` before the host.
+    #[error("a user name before the host has no meaning; write tcp://host:port")]
+    UserInfo,
+    /// Nothing where the host belongs.
+    #[error("the host is missing; write tcp://host:port")]
+    NoHost,
+    /// IPv6 without brackets.
+    #[error("an IPv6 address stands in brackets: tcp://[2001:db8::1]:{DEFAULT_PORT}")]
+    NoBrackets,
+    /// `[…]` that is no IPv6 address.
+    #[error("what stands in the brackets is not an IPv6 address")]
+    BadIpv6,
+    /// `fe80::1%eth0`.
+    #[error("a zone has no place in the address; name the interface with ?interface=<name>")]
+    Zone,
+    /// A host that can be neither a name nor an address.
+    #[error("the host is neither an IP address nor a DNS name")]
+    BadHost,
+    /// A name where only an address will do.
+    #[error("listening needs an IP address, not a name; `[::]` is every address of this host")]
+    ListenName,
+    /// An address of the overlay itself.
+    #[error("this is an overlay address; a peering needs an address of the network underneath")]
+    Overlay,
+    /// An address that can only be listened on.
+    #[error("this address means every address of a host; it can be listened on but not dialled")]
+    Unspecified,
+    /// A link-local address without its interface.
+    #[error("a link-local address needs its interface: add ?interface=<name>")]
+    NoInterface,
+    /// No `:port`.
+    #[error("the port is missing; nodes listen on {DEFAULT_PORT} unless told otherwise")]
+    NoPort,
+    /// Not a number that a port can have.
+    #[error("the port is not a number from 1 to 65535")]
+    BadPort,
+    /// A path where none belongs, or a fragment.
+    #[error("nothing but ?options may follow the port; only ws:// peers can have a path")]
+    Path,
+    /// A path with something that cannot stand in one.
+    #[error("the path has a character that cannot stand there; write it as % and two hexadecimal digits")]
+    BadPath,
+    /// An option that nobody knows.
+    #[error("option number {0} is not known; options are {1}")]
+    UnknownOption(usize, &'static str),
+    /// An option that is planned but not there.
+    #[error("option `{0}` is not available: {1}")]
+    AbsentOption(&'static str, &'static str),
+    /// An option twice.
+    #[error("option `{0}` is given twice")]
+    RepeatedOption(&'static str),
+    /// `key` is not a key.
+    #[error("option `key` is not a public key of 64 hexadecimal digits")]
+    BadKey,
+    /// `max_backoff` is not a duration in bounds.
+    #[error("option `max_backoff` is not a duration from 1s to 24h, such as 90s, 5m or 1h")]
+    BadBackoff,
+    /// `interface` is not an interface name.
+    #[error("option `interface`: {0}")]
+    BadInterface(ValueError),
+}

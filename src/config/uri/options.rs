@@ -1,0 +1,69 @@
+//! The options of a URI: what stands behind its `?`.
+
+use super::UriError;
+use crate::config::availability::ABSENT_OPTIONS;
+use crate::config::values::InterfaceName;
+use crate::keys::PublicKey;
+use crate::time::Duration;
+
+/// Longest waiting time between attempts that can be asked for; beyond a day one would remove the peer.
+const MAX_BACKOFF: Duration = Duration::from_secs(24 * 3600);
+
+/// The options that one kind of URI takes, as errors list them.
+pub(super) type OptionNames = &'static str;
+pub(super) const PEER_OPTIONS: OptionNames = "key, max_backoff, interface";
+pub(super) const LISTEN_OPTIONS: OptionNames = "interface";
+
+#[derive(Default)]
+pub(super) struct Options {
+    pub(super) key: Option<PublicKey>,
+    pub(super) max_backoff: Option<Duration>,
+    pub(super) interface: Option<InterfaceName>,
+}
+
+impl Options {
+    pub(super) fn parse(&mut self, text: Option<&str>, names: OptionNames) -> Result<(), UriError> {
+        let Some(text) = text else { return Ok(()) };
+        for (index, option) in text.split('&').enumerate() {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            match name {
+                "key" if names == PEER_OPTIONS => {
+                    once(&mut self.key, "key", value.parse().map_err(|_| UriError::BadKey)?)?;
+                }
+                "max_backoff" if names == PEER_OPTIONS => {
+                    once(&mut self.max_backoff, "max_backoff", parse_span(value).ok_or(UriError::BadBackoff)?)?;
+                }
+                "interface" => {
+                    once(&mut self.interface, "interface", value.parse().map_err(UriError::BadInterface)?)?;
+                }
+                _ => {
+                    let absent = ABSENT_OPTIONS.iter().find(|(absent, _)| *absent == name);
+                    return Err(absent.map_or(UriError::UnknownOption(index + 1, names), |(name, reason)| {
+                        UriError::AbsentOption(name, reason)
+                    }));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn once<T>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), UriError> {
+    if slot.replace(value).is_some() { Err(UriError::RepeatedOption(name)) } else { Ok(()) }
+}
+
+/// A whole number and its unit: `s`, `m` or `h`.
+fn parse_span(text: &str) -> Option<Duration> {
+    let unit = match text.as_bytes().last()? {
+        b's' => 1,
+        b'm' => 60,
+        b'h' => 3600,
+        _ => return None,
+    };
+    let digits = text.get(..text.len() - 1)?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let span = Duration::from_secs(digits.parse::<u64>().ok()?.checked_mul(unit)?);
+    (Duration::from_secs(1)..=MAX_BACKOFF).contains(&span).then_some(span)
+}
