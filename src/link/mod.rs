@@ -13,6 +13,7 @@
 
 mod carrier;
 mod deframer;
+pub mod fragment;
 mod hello;
 pub mod window;
 
