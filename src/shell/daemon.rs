@@ -22,6 +22,7 @@ use crate::router::Profile;
 use crate::shell::clock::{Clock, random_seed};
 use crate::shell::control_socket::{ControlSocket, ControlSocketError};
 use crate::shell::core_loop::{Accepted, Core, CoreParts};
+use crate::shell::cpu::has_aes;
 use crate::shell::key_file::{self, KeyFileError, Origin};
 use crate::shell::lan::Lan;
 use crate::shell::netlink::{self, Netlink, Snapshot};
@@ -283,16 +284,6 @@ async fn watch_network() -> (Arc<Snapshot>, mpsc::Receiver<Arc<Snapshot>>) {
             (Arc::default(), mpsc::channel(1).1)
         }
     }
-}
-
-/// Whether AES-256-GCM is cheaper than ChaCha20-Poly1305 here.
-fn has_aes() -> bool {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    return std::is_x86_feature_detected!("aes") && std::is_x86_feature_detected!("pclmulqdq");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("aes") && std::arch::is_aarch64_feature_detected!("pmull");
-    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
-    return false;
 }
 
 /// The signals that mean something to us.

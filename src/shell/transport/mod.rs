@@ -5,6 +5,7 @@
 
 mod path;
 pub(crate) mod tcp;
+pub(crate) mod tls;
 pub(crate) mod ws;
 
 use std::io;
