@@ -3,8 +3,10 @@
 //! ```text
 //! tcp://host:port?key=<64 hex digits>&max_backoff=<duration>&interface=<name>     host: name, IPv4 or [IPv6]
 //! ws://host:port/path?…                                                           the path is sent to the HTTP server
+//! quic://host:port?…                                                              over UDP
 //! tcp://ip:port?interface=<name>                                                  listen; port 0 lets the system choose
 //! ws://ip:port?…                                                                  listen; takes requests for any path
+//! quic://ip:port?…                                                                listen on UDP
 //! ```
 //!
 //! Options are for us and never sent, so the HTTP request of a `ws://` peer has no query.
@@ -37,6 +39,8 @@ pub enum Scheme {
     Tcp,
     /// WebSocket over plain TCP, as Go nodes speak it: gets through where only HTTP does.
     Ws,
+    /// QUIC over UDP: encrypted, and traffic in datagrams.
+    Quic,
 }
 
 /// The host part of a peer's URI.
@@ -170,6 +174,7 @@ impl fmt::Display for Scheme {
         match self {
             Self::Tcp => f.write_str("tcp"),
             Self::Ws => f.write_str("ws"),
+            Self::Quic => f.write_str("quic"),
         }
     }
 }

@@ -15,6 +15,7 @@ mod carrier;
 mod deframer;
 pub mod fragment;
 mod hello;
+pub mod loss;
 pub mod window;
 
 pub use carrier::Carrier;
@@ -26,7 +27,7 @@ use crate::buf::PacketBuf;
 use crate::keys::PublicKey;
 use crate::time::{Duration, Instant};
 use crate::wire::DecodeError;
-use crate::wire::frame;
+use crate::wire::frame::{self, FrameKind, Header};
 use crate::wire::hello::{HELLO_LEN, Hello, HelloError};
 
 /// How long the whole exchange of hellos may take: the reference's limit (specification §9).
@@ -185,6 +186,23 @@ impl Link {
             }
             State::Closed(_) => None,
         }
+    }
+
+    /// Whether the hellos are exchanged, so that frames count.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
+    /// A whole frame came beside the stream, for transports that can do that. Says whether it counts: a traffic frame whose header is well-formed, on
+    /// a link that is open. Then it is a sign of life like any other.
+    pub fn handle_beside(&mut self, frame: &[u8], now: Instant) -> bool {
+        let State::Open(open) = &mut self.state else { return false };
+        let header = Header::parse(frame);
+        let counts = header.is_ok_and(|header| header.kind == FrameKind::Traffic && header.len == frame.len());
+        if counts {
+            open.silence_deadline = now + SILENCE_TIMEOUT;
+        }
+        counts
     }
 
     /// Bytes were written to the stream: the next keepalive can wait.

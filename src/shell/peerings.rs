@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::PeerUri;
@@ -21,6 +21,8 @@ use crate::shell::clock::Clock;
 use crate::shell::lan::LanDial;
 use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, FromPeer, PeeringId, Written};
+use crate::shell::transport::quic::Dialler;
+use crate::shell::transport::tls::NodeTls;
 use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, tcp};
 use crate::shell::wanted::MAX_WANTED;
 use crate::time::Instant;
@@ -101,12 +103,20 @@ pub(crate) struct Peerings {
     written: mpsc::UnboundedSender<Written>,
     own_hello: [u8; HELLO_LEN],
     own_key: PublicKey,
+    tls: Arc<NodeTls>,
+    /// How often the network has changed, for those that follow.
+    network: watch::Sender<u64>,
     clock: Clock,
 }
 
 impl Peerings {
     /// No peerings. `own_hello` is what each of them will say first.
-    pub(crate) fn new(own_hello: [u8; HELLO_LEN], own_key: PublicKey, clock: Clock) -> (Self, PeerInputs) {
+    pub(crate) fn new(
+        own_hello: [u8; HELLO_LEN],
+        own_key: PublicKey,
+        tls: Arc<NodeTls>,
+        clock: Clock,
+    ) -> (Self, PeerInputs) {
         let (events, events_to_core) = mpsc::channel(EVENT_QUEUE);
         // Holds at most one message per peering: each has one batch under way.
         let (written, written_to_core) = mpsc::unbounded_channel();
@@ -119,6 +129,8 @@ impl Peerings {
             written,
             own_hello,
             own_key,
+            tls,
+            network: watch::Sender::new(0),
             clock,
         };
         (peerings, PeerInputs { events: events_to_core, written: written_to_core })
@@ -127,7 +139,9 @@ impl Peerings {
     /// Dials a peer of the configuration.
     pub(crate) fn dial(&mut self, name: Arc<str>, uri: PeerUri) -> PeeringId {
         let (text, key) = (name.to_string(), uri.key);
-        self.start(Origin::Wanted(name), PeerKind::Remote, text, key, async move { transport::dial(&uri).await })
+        let dialler = Dialler { tls: Arc::clone(&self.tls), network: self.network.subscribe() };
+        let connect = async move { transport::dial(&uri, &dialler).await };
+        self.start(Origin::Wanted(name), PeerKind::Remote, text, key, connect)
     }
 
     /// Dials a neighbour, who has to have the key that it announced.
@@ -206,7 +220,12 @@ impl Peerings {
         self.ports.values().copied().collect()
     }
 
-    /// Peerings whose address of ours was there before and is not any more.
+    /// Tells those that can do something about it.
+    pub(crate) fn network_changed(&self) {
+        self.network.send_modify(|changes| *changes += 1);
+    }
+
+    /// Peerings whose address of ours was there before and is not any more. Those that can move to another one have none.
     pub(crate) fn lost(&self, before: &Snapshot, after: &Snapshot) -> Vec<PeeringId> {
         let is_lost = |address: IpAddr| before.owner(address).is_some() && after.owner(address).is_none();
         let lost = self.table.iter().filter(|(_, peering)| peering.ends.is_some_and(|ends| is_lost(ends.local)));
@@ -317,13 +336,18 @@ mod tests {
     fn peerings() -> (Peerings, PeerInputs) {
         let pair = Keypair::from_seed(&Seed([1; 32]));
         let hello = Hello { key: pair.public(), extension_version: 0, extensions: 0 }.encode(&pair);
-        Peerings::new(hello, pair.public(), Clock::of_runtime())
+        Peerings::new(hello, pair.public(), tls(), Clock::of_runtime())
+    }
+
+    fn tls() -> Arc<NodeTls> {
+        Arc::new(NodeTls::new(Arc::new(Keypair::from_seed(&Seed([1; 32])))).unwrap())
     }
 
     fn incoming(remote: &str, local: &str) -> (Incoming, tokio::io::DuplexStream) {
         let (near, far) = tokio::io::duplex(1_000);
         let ends = Ends { remote: remote.parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
-        (Incoming { scheme: Scheme::Tcp, connection: Connection { stream: Box::new(near), ends } }, far)
+        let connection = Connection { stream: Box::new(near), ends };
+        (Incoming::Tcp { scheme: Scheme::Tcp, connection }, far)
     }
 
     #[tokio::test(start_paused = true)]
@@ -367,7 +391,9 @@ mod tests {
         for upgrades in [true, false] {
             let (mut peerings, mut inputs) = peerings();
             let (mut incoming, mut far) = incoming("192.0.2.7:1", "192.0.2.1");
-            incoming.scheme = Scheme::Ws;
+            if let Incoming::Tcp { scheme, .. } = &mut incoming {
+                *scheme = Scheme::Ws;
+            }
             let start = tokio::time::Instant::now();
             peerings.accept(incoming, Origin::Inbound).unwrap();
             tokio::time::sleep(HELLO_TIMEOUT * 6 / 10).await;

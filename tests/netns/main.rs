@@ -25,4 +25,5 @@ mod hostile;
 mod icmp;
 mod lab_itself;
 mod offload;
+mod quic;
 mod reach;

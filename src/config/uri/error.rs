@@ -17,10 +17,10 @@ pub enum UriError {
     #[error("the scheme is missing; write tcp://host:port")]
     NoScheme,
     /// A scheme that is planned but not there.
-    #[error("scheme `{0}` is not available in this version; use tcp:// or ws://")]
+    #[error("scheme `{0}` is not available in this version; use tcp://, ws:// or quic://")]
     AbsentScheme(&'static str),
     /// Anything else before `://`.
-    #[error("the scheme is not one of a peering; use tcp:// or ws://")]
+    #[error("the scheme is not one of a peering; use tcp://, ws:// or quic://")]
     UnknownScheme,
     /// `user@` before the host.
     #[error("a user name before the host has no meaning; write tcp://host:port")]
