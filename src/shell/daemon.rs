@@ -48,6 +48,8 @@ const RARE_QUEUE: usize = 16;
 const EVENT_INTERVAL: u32 = 8;
 /// Undoing what we did on the host may not hold up the stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for peerings to say that they end: each needs a turn of the runtime or two.
+const LAST_WORDS: Duration = Duration::from_millis(20);
 /// The pause after a failed accept: out of descriptors, most likely, which no retry at full speed mends.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -133,8 +135,9 @@ async fn serve(config: &Config, keypair: Arc<Keypair>) -> Result<(), DaemonError
                 () = signals.stop() => None,
             };
             readiness::notify("STOPPING=1");
-            // Ends the peerings, whose last words are on the way while we undo what we did on the host.
+            // Ends the peerings. Those over UDP have last words that have to be sent by us, not by the kernel.
             core.abort();
+            tokio::time::sleep(LAST_WORDS).await;
             match outcome {
                 None => Ok(()),
                 Some(Ok(source)) => Err(DaemonError::TunGone { name: host.name, source }),

@@ -104,15 +104,13 @@ fn a_node_behind_nat_is_reached_through_the_peering_that_it_dialled() {
         let hidden = dialler(lab, &inside, 2, &wan.ends[1].uri());
         wait_reachable(&outside, hidden.address(), seconds(15));
         Transfer::complete(&outside, &inside, hidden.address(), 8 << 20);
-        // The NAT forgets the connection and gives it another port: to the listener, the peer has moved.
-        let transfer = Transfer::start(&inside, &outside, public.address(), 16 << 20, 4 << 20);
+        // The NAT gets another address: to the listener, the peer has moved, and the peer does not know.
+        let transfer = Transfer::start(&inside, &outside, public.address(), 16 << 20, 8 << 20);
         wait_until("a part has arrived", seconds(30), || transfer.received() > 1 << 20);
-        nat.nft("flush ruleset");
-        nat.nft(
-            "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }; \
-             add rule ip nat out meta l4proto udp masquerade to :40000-40100",
-        );
-        let _ = nat.output("sh", &["-c", "echo 1 > /proc/sys/net/netfilter/nf_conntrack_udp_timeout"]);
+        let (gone, new) = (format!("{}/24", wan.ends[0].v4), "10.0.2.77/24");
+        nat.ip(&["addr", "add", new, "dev", &wan.ends[0].interface]);
+        nat.ip(&["addr", "del", &gone, "dev", &wan.ends[0].interface]);
+        nat.ip(&["addr", "replace", new, "dev", &wan.ends[0].interface]);
         transfer.go_on();
         transfer.finish();
         assert_eq!(public.log_text().matches("is down").count(), 0, "the peering was lost");
