@@ -5,6 +5,7 @@
 //! ws://host:port/path?…                                                           the path is sent to the HTTP server
 //! tcp://ip:port?interface=<name>                                                  listen; port 0 lets the system choose
 //! ws://ip:port?…                                                                  listen; takes requests for any path
+//! tls://…  wss://…                                                                as tcp:// and ws://, through TLS
 //! ```
 //!
 //! Options are for us and never sent, so the HTTP request of a `ws://` peer has no query.
@@ -37,6 +38,10 @@ pub enum Scheme {
     Tcp,
     /// WebSocket over plain TCP, as Go nodes speak it: gets through where only HTTP does.
     Ws,
+    /// TLS over TCP, which proves the keys of both sides.
+    Tls,
+    /// WebSocket over TLS: to a node, or to a web server that passes it on to one.
+    Wss,
 }
 
 /// The host part of a peer's URI.
@@ -170,6 +175,8 @@ impl fmt::Display for Scheme {
         match self {
             Self::Tcp => f.write_str("tcp"),
             Self::Ws => f.write_str("ws"),
+            Self::Tls => f.write_str("tls"),
+            Self::Wss => f.write_str("wss"),
         }
     }
 }

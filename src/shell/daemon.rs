@@ -29,6 +29,7 @@ use crate::shell::netlink::{self, Netlink, Snapshot};
 use crate::shell::password_file::{self, PasswordFileError};
 use crate::shell::peerings::Peerings;
 use crate::shell::readiness;
+use crate::shell::transport::tls::{NodeTls, NodeTlsError};
 use crate::shell::transport::{self, ListenError, Listener};
 use crate::shell::tun::Tun;
 use crate::shell::tun::linux::{self, Added, TunError, TunParams};
@@ -65,6 +66,9 @@ pub enum DaemonError {
     /// No interface.
     #[error("tun: {0}")]
     Tun(String),
+    /// No certificate.
+    #[error("{0}")]
+    Tls(String),
     /// Nowhere to listen.
     #[error("peering.listen: {0}")]
     Listen(String),
@@ -184,7 +188,9 @@ async fn start_core(
     let extensions = profile.rules.extensions();
     let hello = Hello { key: keypair.public(), extension_version: extensions.version(), extensions: extensions.bits() };
     let hello = hello.encode(&keypair);
-    let peerings = Peerings::new(hello, keypair.public(), clock);
+    let tls = NodeTls::new(Arc::clone(&keypair))?.with_ca_file(config.peering.tls_ca_file.clone());
+    let tls = Arc::new(tls);
+    let peerings = Peerings::new(hello, keypair.public(), Arc::clone(&tls), clock);
     let node_config = NodeConfig {
         mtu: config.tun.mtu,
         psk,
@@ -198,8 +204,8 @@ async fn start_core(
     let node = Node::new(node_config, keypair, node_seed, now, clock.unix_now());
 
     let (accepted_sender, accepted) = mpsc::channel(RARE_QUEUE);
-    listen(config, &accepted_sender)?;
-    let lan = listen_to_neighbours(config, &accepted_sender).map(|port| {
+    listen(config, &tls, &accepted_sender)?;
+    let lan = listen_to_neighbours(config, &tls, &accepted_sender).map(|port| {
         let own_interface = Some(host.1.to_owned()).filter(|name| !name.is_empty());
         let config = DiscoveryConfig { own_key, port, interfaces: config.discovery.interfaces.clone(), own_interface };
         Lan::new(config, rng.fork(), now)
@@ -229,9 +235,10 @@ async fn start_core(
     Ok(tokio::spawn(Core::new(parts).run()))
 }
 
-fn listen(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Result<(), DaemonError> {
+fn listen(config: &Config, tls: &Arc<NodeTls>, accepted: &mpsc::Sender<Accepted>) -> Result<(), DaemonError> {
     for uri in &config.peering.listen {
-        let listener = transport::listen(uri).map_err(|error: ListenError| DaemonError::Listen(error.to_string()))?;
+        let listener =
+            transport::listen(uri, tls).map_err(|error: ListenError| DaemonError::Listen(format!("{uri}: {error}")))?;
         tracing::info!("listening on {}://{}", uri.scheme, listener.address());
         tokio::spawn(accept_all(listener, false, accepted.clone()));
     }
@@ -240,12 +247,12 @@ fn listen(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Result<(), Daem
 
 /// Listens for neighbours, on a port of the system's choice that our beacons announce. `None` if discovery is off or impossible: a node
 /// with configured peers can do without.
-fn listen_to_neighbours(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Option<u16> {
+fn listen_to_neighbours(config: &Config, tls: &Arc<NodeTls>, accepted: &mpsc::Sender<Accepted>) -> Option<u16> {
     if !config.discovery.enabled {
         return None;
     }
     let anywhere = ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, 0).into(), interface: None };
-    match transport::listen(&anywhere) {
+    match transport::listen(&anywhere, tls) {
         Ok(listener) => {
             let port = listener.address().port();
             tokio::spawn(accept_all(listener, true, accepted.clone()));
@@ -313,6 +320,12 @@ impl Signals {
                 }
             }
         }
+    }
+}
+
+impl From<NodeTlsError> for DaemonError {
+    fn from(error: NodeTlsError) -> Self {
+        Self::Tls(error.to_string())
     }
 }
 

@@ -21,12 +21,14 @@ use crate::shell::clock::Clock;
 use crate::shell::lan::LanDial;
 use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, FromPeer, PeeringId, Written};
+use crate::shell::transport::tls::NodeTls;
 use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, tcp};
 use crate::shell::wanted::MAX_WANTED;
 use crate::time::Instant;
 use crate::wire::hello::HELLO_LEN;
 
-/// Inbound connections without a hello, at a time. Each costs a socket and buffers of 16 KiB (WebSocket: 48 KiB) for at most 10 s.
+/// Inbound connections without a hello, at a time. Each costs a socket and buffers of 16 KiB (WebSocket: 48 KiB; TLS: some
+/// 32 KiB more, and at most 100 KiB more while its handshake is under way) for at most 10 s.
 pub(crate) const MAX_PENDING: usize = 64;
 /// The same from one source: nodes behind one NAT hardly ever all connect within one second.
 pub(crate) const MAX_PENDING_PER_SOURCE: usize = 8;
@@ -101,12 +103,18 @@ pub(crate) struct Peerings {
     written: mpsc::UnboundedSender<Written>,
     own_hello: [u8; HELLO_LEN],
     own_key: PublicKey,
+    tls: Arc<NodeTls>,
     clock: Clock,
 }
 
 impl Peerings {
     /// No peerings. `own_hello` is what each of them will say first.
-    pub(crate) fn new(own_hello: [u8; HELLO_LEN], own_key: PublicKey, clock: Clock) -> (Self, PeerInputs) {
+    pub(crate) fn new(
+        own_hello: [u8; HELLO_LEN],
+        own_key: PublicKey,
+        tls: Arc<NodeTls>,
+        clock: Clock,
+    ) -> (Self, PeerInputs) {
         let (events, events_to_core) = mpsc::channel(EVENT_QUEUE);
         // Holds at most one message per peering: each has one batch under way.
         let (written, written_to_core) = mpsc::unbounded_channel();
@@ -119,6 +127,7 @@ impl Peerings {
             written,
             own_hello,
             own_key,
+            tls,
             clock,
         };
         (peerings, PeerInputs { events: events_to_core, written: written_to_core })
@@ -126,8 +135,9 @@ impl Peerings {
 
     /// Dials a peer of the configuration.
     pub(crate) fn dial(&mut self, name: Arc<str>, uri: PeerUri) -> PeeringId {
-        let (text, key) = (name.to_string(), uri.key);
-        self.start(Origin::Wanted(name), PeerKind::Remote, text, key, async move { transport::dial(&uri).await })
+        let (text, key, tls) = (name.to_string(), uri.key, Arc::clone(&self.tls));
+        let connect = async move { transport::dial(&uri, &tls).await };
+        self.start(Origin::Wanted(name), PeerKind::Remote, text, key, connect)
     }
 
     /// Dials a neighbour, who has to have the key that it announced.
@@ -259,7 +269,8 @@ impl Peerings {
         let (batches, batches_to_task) = mpsc::channel(1);
         let channels =
             Channels { id, events: self.events.clone(), batches: batches_to_task, written: self.written.clone() };
-        let config = LinkConfig { own_hello: self.own_hello, own_key: self.own_key, expected_key };
+        let plain = LinkConfig::plain(self.own_hello, self.own_key);
+        let config = LinkConfig { expected_key, ..plain };
         // What comes before the hello counts too when others connect to us: there are only so many places for them.
         let hello_since = (origin == Origin::Inbound).then(|| self.clock.now());
         let task = self.tasks.spawn(peer_task::run(connect, config, channels, self.clock, hello_since));
@@ -317,13 +328,20 @@ mod tests {
     fn peerings() -> (Peerings, PeerInputs) {
         let pair = Keypair::from_seed(&Seed([1; 32]));
         let hello = Hello { key: pair.public(), extension_version: 0, extensions: 0 }.encode(&pair);
-        Peerings::new(hello, pair.public(), Clock::of_runtime())
+        Peerings::new(hello, pair.public(), NodeTls::for_tests(1), Clock::of_runtime())
     }
 
     fn incoming(remote: &str, local: &str) -> (Incoming, tokio::io::DuplexStream) {
         let (near, far) = tokio::io::duplex(1_000);
         let ends = Ends { remote: remote.parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
-        (Incoming { scheme: Scheme::Tcp, connection: Connection { stream: Box::new(near), ends } }, far)
+        (
+            Incoming {
+                scheme: Scheme::Tcp,
+                tls: NodeTls::for_tests(1),
+                connection: Connection { stream: Box::new(near), ends },
+            },
+            far,
+        )
     }
 
     #[tokio::test(start_paused = true)]
@@ -383,6 +401,34 @@ mod tests {
                 peer_task::PeerClosed::Link(LinkError::HelloTimeout) => assert!(upgrades),
                 peer_task::PeerClosed::Dial(DialError::Upgrade { .. }) => assert!(!upgrades),
                 other => panic!("{other:?}"),
+            }
+            assert!(start.elapsed() < HELLO_TIMEOUT + Duration::from_millis(100), "{:?}", start.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_tls_handshake_holds_one_pending_place_for_as_long_as_a_hello_may_take() {
+        for scheme in [Scheme::Tls, Scheme::Wss] {
+            let (mut peerings, mut inputs) = peerings();
+            let start = tokio::time::Instant::now();
+            let mut kept = Vec::new();
+            for n in 0..MAX_PENDING_PER_SOURCE + 1 {
+                let (incoming, far) = incoming("192.0.2.7:1", "192.0.2.1");
+                kept.push(far);
+                let accepted = peerings.accept(Incoming { scheme, ..incoming }, Origin::Inbound).is_some();
+                assert_eq!(accepted, n < MAX_PENDING_PER_SOURCE);
+            }
+            for far in &mut kept[..MAX_PENDING_PER_SOURCE] {
+                // The beginning of a ClientHello, and no more.
+                far.write_all(&[22, 3, 1, 1, 0, 1]).await.unwrap();
+            }
+            for _ in 0..MAX_PENDING_PER_SOURCE {
+                let FromPeer { id, event } = inputs.events.recv().await.unwrap();
+                let peer_task::PeerEvent::Closed(peer_task::PeerClosed::Dial(error)) = event else {
+                    panic!("{event:?}")
+                };
+                assert!(matches!(error, DialError::Tls { .. } | DialError::TimedOut(_)), "{error}");
+                assert!(peerings.remove(id).is_some());
             }
             assert!(start.elapsed() < HELLO_TIMEOUT + Duration::from_millis(100), "{:?}", start.elapsed());
         }

@@ -13,6 +13,7 @@ use crate::link::Carrier;
 use crate::node::{NodeConfig, Target};
 use crate::rng::Rng;
 use crate::shell::netlink::Interface;
+use crate::shell::transport::tls::NodeTls;
 use crate::shell::transport::{Connection, Ends};
 use crate::shell::tun::memory::{self, MemoryHost};
 use crate::time::UnixMillis;
@@ -54,7 +55,7 @@ impl Daemon {
         let parts = CoreParts {
             node,
             tun: Tun::Memory(tun),
-            peerings: Peerings::new(hello(&keypair), keypair.public(), clock),
+            peerings: Peerings::new(hello(&keypair), keypair.public(), NodeTls::for_tests(1), clock),
             wanted: Wanted::new(Rng::new([seed; 32])),
             accepted: accepted_to_core,
             calls: calls_to_core,
@@ -75,7 +76,7 @@ impl Daemon {
         let ends =
             Ends { remote: "192.0.2.77:1".parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
         let connection = Connection { stream: Box::new(stream), ends };
-        let incoming = Incoming { scheme: Scheme::Tcp, connection };
+        let incoming = Incoming { scheme: Scheme::Tcp, tls: NodeTls::for_tests(1), connection };
         assert!(self.accepted.send(Accepted { incoming, lan: false }).await.is_ok());
     }
 

@@ -10,15 +10,16 @@ pub(crate) mod ws;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::addr::Destination;
 use crate::config::{ListenUri, PeerUri, Scheme};
-use crate::link::Carrier;
-#[cfg(doc)]
-use crate::link::HELLO_TIMEOUT;
 use crate::link::window::PathSample;
+use crate::link::{Carrier, HELLO_TIMEOUT};
+
+use tls::NodeTls;
 
 /// A stream in both directions.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
@@ -60,6 +61,8 @@ pub(crate) struct Ends {
 pub(crate) struct Incoming {
     /// What kind of listener it came to.
     pub(crate) scheme: Scheme,
+    /// Our side of TLS.
+    pub(crate) tls: Arc<NodeTls>,
     /// The connection.
     pub(crate) connection: Connection,
 }
@@ -67,6 +70,7 @@ pub(crate) struct Incoming {
 /// Accepts connections.
 pub(crate) struct Listener {
     scheme: Scheme,
+    tls: Arc<NodeTls>,
     listener: tcp::Listener,
 }
 
@@ -74,11 +78,16 @@ pub(crate) struct Listener {
 ///
 /// # Errors
 /// Nothing answered, or not in time.
-pub(crate) async fn dial(uri: &PeerUri) -> Result<Connection, DialError> {
+pub(crate) async fn dial(uri: &PeerUri, tls: &NodeTls) -> Result<Connection, DialError> {
     let Connection { stream, ends } = tcp::dial(&uri.host, uri.port, uri.interface.as_ref()).await?;
     match uri.scheme {
         Scheme::Tcp => Ok(Connection { stream, ends }),
         Scheme::Ws => websocket(ws::connect(stream, &uri.host, uri.port, &uri.path).await, ends),
+        Scheme::Tls => channel(tls.connect(stream, &uri.host, uri.key).await, ends),
+        Scheme::Wss => {
+            let Connection { stream, ends } = channel(tls.connect_web(stream, &uri.host, uri.key).await, ends)?;
+            websocket(ws::connect(stream, &uri.host, uri.port, &uri.path).await, ends)
+        }
     }
 }
 
@@ -86,9 +95,9 @@ pub(crate) async fn dial(uri: &PeerUri) -> Result<Connection, DialError> {
 ///
 /// # Errors
 /// The address is taken, not ours, or not allowed.
-pub(crate) fn listen(uri: &ListenUri) -> Result<Listener, ListenError> {
+pub(crate) fn listen(uri: &ListenUri, tls: &Arc<NodeTls>) -> Result<Listener, ListenError> {
     let listener = tcp::listen(uri.address, uri.interface.as_ref())?;
-    Ok(Listener { scheme: uri.scheme, listener })
+    Ok(Listener { scheme: uri.scheme, tls: Arc::clone(tls), listener })
 }
 
 impl Listener {
@@ -102,7 +111,8 @@ impl Listener {
     /// # Errors
     /// The system is out of something; it may have it again later.
     pub(crate) async fn accept(&self) -> io::Result<Incoming> {
-        Ok(Incoming { scheme: self.scheme, connection: self.listener.accept().await? })
+        let connection = self.listener.accept().await?;
+        Ok(Incoming { scheme: self.scheme, tls: Arc::clone(&self.tls), connection })
     }
 }
 
@@ -127,8 +137,23 @@ impl Incoming {
         match self.scheme {
             Scheme::Tcp => Ok(Connection { stream, ends }),
             Scheme::Ws => websocket(ws::accept(stream).await, ends),
+            Scheme::Tls => channel(self.tls.accept(stream).await, ends),
+            Scheme::Wss => {
+                let both = async {
+                    let Connection { stream, ends } = channel(self.tls.accept_web(stream).await, ends)?;
+                    websocket(ws::accept(stream).await, ends)
+                };
+                // One after the other, within the time of one.
+                let late = |_| Err(DialError::TimedOut(HELLO_TIMEOUT));
+                tokio::time::timeout(HELLO_TIMEOUT, both).await.unwrap_or_else(late)
+            }
         }
     }
+}
+
+fn channel(opened: Result<(tls::Channel, Carrier), tls::TlsError>, ends: Ends) -> Result<Connection, DialError> {
+    let (stream, carrier) = opened.map_err(|source| DialError::Tls { address: ends.remote, source })?;
+    Ok(Connection { stream: Box::new(stream), ends: Ends { carrier, ..ends } })
 }
 
 fn websocket(
@@ -136,7 +161,9 @@ fn websocket(
     ends: Ends,
 ) -> Result<Connection, DialError> {
     let stream = opened.map_err(|source| DialError::Upgrade { address: ends.remote, source })?;
-    Ok(Connection { stream: Box::new(stream), ends: Ends { carrier: Carrier::WebSocket, ..ends } })
+    // What a channel underneath has proven stays proven.
+    let carrier = if ends.carrier.proven_key().is_some() { ends.carrier } else { Carrier::WebSocket };
+    Ok(Connection { stream: Box::new(stream), ends: Ends { carrier, ..ends } })
 }
 
 /// Whether a connection with this end would run over the overlay itself. Such peerings are refused: they would carry the
@@ -169,6 +196,14 @@ pub(crate) enum DialError {
         address: SocketAddr,
         /// The kernel's answer.
         source: std::io::Error,
+    },
+    /// The connection is there, and no TLS over it.
+    #[error("no TLS with {address}: {source}")]
+    Tls {
+        /// The peer's address.
+        address: SocketAddr,
+        /// What went wrong.
+        source: tls::TlsError,
     },
     /// The connection is there, and no WebSocket over it.
     #[error("no WebSocket with {address}: {source}")]
