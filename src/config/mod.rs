@@ -222,8 +222,8 @@ impl Config {
         let mut warnings = Vec::new();
         if self.peering.require_authenticated {
             warnings.push(
-                "peering.require_authenticated = true: neither tcp:// nor ws:// links can prove the other side's key in this \
-                 version, so every peering will be refused; set it to false to have peers"
+                "peering.require_authenticated = true: of all transports only tls:// and wss:// to a node prove the other side's key \
+                 in this version; every other peering will be refused"
                     .to_owned(),
             );
         }

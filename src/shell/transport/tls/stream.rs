@@ -220,7 +220,9 @@ fn explain(error: &CertificateError) -> String {
             format!("it is for another name; dial the name that it has ({error})")
         }
         E::Revoked => "its CA has revoked it".to_owned(),
-        E::BadSignature => "it is not signed by the CA that it names, or the other side does not have its key".to_owned(),
+        E::BadSignature => {
+            "it is not signed by the CA that it names, or the other side does not have its key".to_owned()
+        }
         error => error.to_string(),
     }
 }
