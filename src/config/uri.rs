@@ -6,6 +6,7 @@
 //! quic://host:port?…                                                              over UDP
 //! tcp://ip:port?interface=<name>                                                  listen; port 0 lets the system choose
 //! ws://ip:port?…                                                                  listen; takes requests for any path
+//! tls://…  wss://…                                                                as tcp:// and ws://, through TLS
 //! quic://ip:port?…                                                                listen on UDP
 //! ```
 //!
@@ -39,6 +40,10 @@ pub enum Scheme {
     Tcp,
     /// WebSocket over plain TCP, as Go nodes speak it: gets through where only HTTP does.
     Ws,
+    /// TLS over TCP, which proves the keys of both sides.
+    Tls,
+    /// WebSocket over TLS: to a node, or to a web server that passes it on to one.
+    Wss,
     /// QUIC over UDP: encrypted, and traffic in datagrams.
     Quic,
 }
@@ -174,6 +179,8 @@ impl fmt::Display for Scheme {
         match self {
             Self::Tcp => f.write_str("tcp"),
             Self::Ws => f.write_str("ws"),
+            Self::Tls => f.write_str("tls"),
+            Self::Wss => f.write_str("wss"),
             Self::Quic => f.write_str("quic"),
         }
     }

@@ -47,6 +47,15 @@ pub struct LinkConfig {
     pub own_key: PublicKey,
     /// The only key to accept, if the peer was configured with one.
     pub expected_key: Option<PublicKey>,
+    /// What is underneath.
+    pub carrier: Carrier,
+}
+
+impl LinkConfig {
+    /// A plain Pinecone node, which takes any key, over TCP.
+    pub fn plain(own_hello: [u8; HELLO_LEN], own_key: PublicKey) -> Self {
+        Self { own_hello, own_key, expected_key: None, carrier: Carrier::Tcp }
+    }
 }
 
 /// What happened on the peering.
@@ -81,6 +90,17 @@ pub enum LinkError {
         expected: PublicKey,
         /// The key that it has.
         actual: PublicKey,
+    },
+    /// The channel underneath was opened with another key.
+    #[error(
+        "the other side opened the channel with the key {carrier} and then called itself {hello}: it shows another node's hello, or its \
+         two keys were mixed up"
+    )]
+    CarrierKey {
+        /// The key that the channel proved.
+        carrier: PublicKey,
+        /// The key in its hello.
+        hello: PublicKey,
     },
     /// The other side is ourselves.
     #[error("this is a connection to ourselves (or to a node that was given a copy of our private key)")]
@@ -141,7 +161,7 @@ impl Link {
     pub fn new(config: LinkConfig, now: Instant) -> Self {
         Self {
             own_hello: Some(PacketBuf::from(&config.own_hello[..])),
-            state: State::AwaitingHello(AwaitingHello::new(config.own_key, config.expected_key, now)),
+            state: State::AwaitingHello(AwaitingHello::new(&config, now)),
             deframer: Deframer::new(),
             up: None,
         }

@@ -193,7 +193,8 @@ async fn start_core(
     let extensions = profile.rules.extensions();
     let hello = Hello { key: keypair.public(), extension_version: extensions.version(), extensions: extensions.bits() };
     let hello = hello.encode(&keypair);
-    let tls = Arc::new(NodeTls::new(Arc::clone(&keypair))?);
+    let tls = NodeTls::new(Arc::clone(&keypair))?.with_ca_file(config.peering.tls_ca_file.clone());
+    let tls = Arc::new(tls);
     let peerings = Peerings::new(hello, keypair.public(), Arc::clone(&tls), clock);
     let node_config = NodeConfig {
         mtu: config.tun.mtu,
@@ -242,7 +243,7 @@ async fn start_core(
 fn listen(config: &Config, tls: &Arc<NodeTls>, accepted: &mpsc::Sender<Accepted>) -> Result<(), DaemonError> {
     for uri in &config.peering.listen {
         let listener =
-            transport::listen(uri, tls).map_err(|error: ListenError| DaemonError::Listen(error.to_string()))?;
+            transport::listen(uri, tls).map_err(|error: ListenError| DaemonError::Listen(format!("{uri}: {error}")))?;
         tracing::info!("listening on {}://{}", uri.scheme, listener.address());
         tokio::spawn(accept_all(listener, false, accepted.clone()));
     }

@@ -123,6 +123,7 @@ pub(crate) async fn run(
     let (id, events) = (channels.id, channels.events.clone());
     let closed = match connect.await {
         Ok(connection) => {
+            let config = LinkConfig { carrier: connection.ends.carrier, ..config };
             let link = Link::new(config, hello_since.unwrap_or_else(|| clock.now()));
             run_connected(connection, link, channels, clock).await
         }

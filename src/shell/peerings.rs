@@ -28,7 +28,8 @@ use crate::shell::wanted::MAX_WANTED;
 use crate::time::Instant;
 use crate::wire::hello::HELLO_LEN;
 
-/// Inbound connections without a hello, at a time. Each costs a socket and buffers of 16 KiB (WebSocket: 48 KiB) for at most 10 s.
+/// Inbound connections without a hello, at a time. Each costs a socket and buffers of 16 KiB (WebSocket: 48 KiB; TLS: some
+/// 32 KiB more, and at most 100 KiB more while its handshake is under way) for at most 10 s.
 pub(crate) const MAX_PENDING: usize = 64;
 /// The same from one source: nodes behind one NAT hardly ever all connect within one second.
 pub(crate) const MAX_PENDING_PER_SOURCE: usize = 8;
@@ -278,7 +279,8 @@ impl Peerings {
         let (batches, batches_to_task) = mpsc::channel(1);
         let channels =
             Channels { id, events: self.events.clone(), batches: batches_to_task, written: self.written.clone() };
-        let config = LinkConfig { own_hello: self.own_hello, own_key: self.own_key, expected_key };
+        let plain = LinkConfig::plain(self.own_hello, self.own_key);
+        let config = LinkConfig { expected_key, ..plain };
         // What comes before the hello counts too when others connect to us: there are only so many places for them.
         let hello_since = (origin == Origin::Inbound).then(|| self.clock.now());
         let task = self.tasks.spawn(peer_task::run(connect, config, channels, self.clock, hello_since));
@@ -336,18 +338,22 @@ mod tests {
     fn peerings() -> (Peerings, PeerInputs) {
         let pair = Keypair::from_seed(&Seed([1; 32]));
         let hello = Hello { key: pair.public(), extension_version: 0, extensions: 0 }.encode(&pair);
-        Peerings::new(hello, pair.public(), tls(), Clock::of_runtime())
-    }
-
-    fn tls() -> Arc<NodeTls> {
-        Arc::new(NodeTls::new(Arc::new(Keypair::from_seed(&Seed([1; 32])))).unwrap())
+        Peerings::new(hello, pair.public(), NodeTls::for_tests(1), Clock::of_runtime())
     }
 
     fn incoming(remote: &str, local: &str) -> (Incoming, tokio::io::DuplexStream) {
         let (near, far) = tokio::io::duplex(1_000);
         let ends = Ends { remote: remote.parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
         let connection = Connection { stream: Box::new(near), ends };
-        (Incoming::Tcp { scheme: Scheme::Tcp, connection }, far)
+        (Incoming::Tcp { scheme: Scheme::Tcp, tls: NodeTls::for_tests(1), connection }, far)
+    }
+
+    /// The connection as if it had come to another kind of listener.
+    fn with_scheme(incoming: Incoming, scheme: Scheme) -> Incoming {
+        match incoming {
+            Incoming::Tcp { tls, connection, .. } => Incoming::Tcp { scheme, tls, connection },
+            quic => quic,
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -391,9 +397,7 @@ mod tests {
         for upgrades in [true, false] {
             let (mut peerings, mut inputs) = peerings();
             let (mut incoming, mut far) = incoming("192.0.2.7:1", "192.0.2.1");
-            if let Incoming::Tcp { scheme, .. } = &mut incoming {
-                *scheme = Scheme::Ws;
-            }
+            incoming = with_scheme(incoming, Scheme::Ws);
             let start = tokio::time::Instant::now();
             peerings.accept(incoming, Origin::Inbound).unwrap();
             tokio::time::sleep(HELLO_TIMEOUT * 6 / 10).await;
@@ -409,6 +413,34 @@ mod tests {
                 peer_task::PeerClosed::Link(LinkError::HelloTimeout) => assert!(upgrades),
                 peer_task::PeerClosed::Dial(DialError::Upgrade { .. }) => assert!(!upgrades),
                 other => panic!("{other:?}"),
+            }
+            assert!(start.elapsed() < HELLO_TIMEOUT + Duration::from_millis(100), "{:?}", start.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_tls_handshake_holds_one_pending_place_for_as_long_as_a_hello_may_take() {
+        for scheme in [Scheme::Tls, Scheme::Wss] {
+            let (mut peerings, mut inputs) = peerings();
+            let start = tokio::time::Instant::now();
+            let mut kept = Vec::new();
+            for n in 0..MAX_PENDING_PER_SOURCE + 1 {
+                let (incoming, far) = incoming("192.0.2.7:1", "192.0.2.1");
+                kept.push(far);
+                let accepted = peerings.accept(with_scheme(incoming, scheme), Origin::Inbound).is_some();
+                assert_eq!(accepted, n < MAX_PENDING_PER_SOURCE);
+            }
+            for far in &mut kept[..MAX_PENDING_PER_SOURCE] {
+                // The beginning of a ClientHello, and no more.
+                far.write_all(&[22, 3, 1, 1, 0, 1]).await.unwrap();
+            }
+            for _ in 0..MAX_PENDING_PER_SOURCE {
+                let FromPeer { id, event } = inputs.events.recv().await.unwrap();
+                let peer_task::PeerEvent::Closed(peer_task::PeerClosed::Dial(error)) = event else {
+                    panic!("{event:?}")
+                };
+                assert!(matches!(error, DialError::Tls { .. } | DialError::TimedOut(_)), "{error}");
+                assert!(peerings.remove(id).is_some());
             }
             assert!(start.elapsed() < HELLO_TIMEOUT + Duration::from_millis(100), "{:?}", start.elapsed());
         }

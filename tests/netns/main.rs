@@ -20,6 +20,7 @@ mod traffic;
 mod wait;
 
 mod changes;
+mod encrypted;
 mod host;
 mod hostile;
 mod icmp;

@@ -55,7 +55,7 @@ impl Daemon {
         let parts = CoreParts {
             node,
             tun: Tun::Memory(tun),
-            peerings: Peerings::new(hello(&keypair), keypair.public(), tls(), clock),
+            peerings: Peerings::new(hello(&keypair), keypair.public(), NodeTls::for_tests(1), clock),
             wanted: Wanted::new(Rng::new([seed; 32])),
             accepted: accepted_to_core,
             calls: calls_to_core,
@@ -76,7 +76,7 @@ impl Daemon {
         let ends =
             Ends { remote: "192.0.2.77:1".parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
         let connection = Connection { stream: Box::new(stream), ends };
-        let incoming = Incoming::Tcp { scheme: Scheme::Tcp, connection };
+        let incoming = Incoming::Tcp { scheme: Scheme::Tcp, tls: NodeTls::for_tests(1), connection };
         assert!(self.accepted.send(Accepted { incoming, lan: false }).await.is_ok());
     }
 
@@ -102,10 +102,6 @@ impl Daemon {
         };
         tokio::time::timeout(DEADLINE, reached).await.unwrap();
     }
-}
-
-fn tls() -> Arc<NodeTls> {
-    Arc::new(NodeTls::new(Arc::new(Keypair::from_seed(&Seed([1; 32])))).unwrap())
 }
 
 fn hello(pair: &Keypair) -> [u8; HELLO_LEN] {

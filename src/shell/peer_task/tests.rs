@@ -32,7 +32,7 @@ impl Peering {
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let ends = Ends { remote: (ip, 1).into(), local: ip, carrier: crate::link::Carrier::Tcp };
         let connection = Connection { stream: Box::new(stream), ends };
-        let config = LinkConfig { own_hello: hello(pair), own_key: pair.public(), expected_key: None };
+        let config = LinkConfig::plain(hello(pair), pair.public());
         let channels = Channels { id: PeeringId(7), events: to_core, batches: to_task, written: to_core_written };
         let task = tokio::spawn(run(std::future::ready(Ok(connection)), config, channels, Clock::of_runtime(), None));
         Self { task, events, batches, written }

@@ -21,11 +21,11 @@ use crate::addr::Destination;
 use crate::buf::PacketBuf;
 use crate::config::{ListenUri, PeerUri, Scheme};
 use crate::drops::DropCounters;
-use crate::link::Carrier;
-#[cfg(doc)]
-use crate::link::HELLO_TIMEOUT;
 use crate::link::window::PathSample;
+use crate::link::{Carrier, HELLO_TIMEOUT};
 use crate::time::Instant;
+
+use tls::NodeTls;
 
 /// A stream in both directions.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
@@ -92,6 +92,8 @@ pub(crate) enum Incoming {
     Tcp {
         /// What kind of listener it came to.
         scheme: Scheme,
+        /// Our side of TLS.
+        tls: Arc<NodeTls>,
         /// The connection.
         connection: Connection,
     },
@@ -105,6 +107,8 @@ pub(crate) enum Listener {
     Tcp {
         /// What is spoken there.
         scheme: Scheme,
+        /// Our side of TLS.
+        tls: Arc<NodeTls>,
         /// The socket.
         listener: tcp::Listener,
     },
@@ -117,14 +121,19 @@ pub(crate) enum Listener {
 /// # Errors
 /// Nothing answered, or not in time.
 pub(crate) async fn dial(uri: &PeerUri, dialler: &quic::Dialler) -> Result<Connection, DialError> {
-    let (host, port, interface) = (&uri.host, uri.port, uri.interface.as_ref());
     if uri.scheme == Scheme::Quic {
-        return quic::dial(dialler, host, port, interface, uri.key).await;
+        return quic::dial(dialler, &uri.host, uri.port, uri.interface.as_ref(), uri.key).await;
     }
-    let Connection { stream, ends } = tcp::dial(host, port, interface).await?;
+    let tls = &dialler.tls;
+    let Connection { stream, ends } = tcp::dial(&uri.host, uri.port, uri.interface.as_ref()).await?;
     match uri.scheme {
         Scheme::Tcp | Scheme::Quic => Ok(Connection { stream, ends }),
-        Scheme::Ws => websocket(ws::connect(stream, host, port, &uri.path).await, ends),
+        Scheme::Ws => websocket(ws::connect(stream, &uri.host, uri.port, &uri.path).await, ends),
+        Scheme::Tls => channel(tls.connect(stream, &uri.host, uri.key).await, ends),
+        Scheme::Wss => {
+            let Connection { stream, ends } = channel(tls.connect_web(stream, &uri.host, uri.key).await, ends)?;
+            websocket(ws::connect(stream, &uri.host, uri.port, &uri.path).await, ends)
+        }
     }
 }
 
@@ -132,11 +141,14 @@ pub(crate) async fn dial(uri: &PeerUri, dialler: &quic::Dialler) -> Result<Conne
 ///
 /// # Errors
 /// The address is taken, not ours, or not allowed.
-pub(crate) fn listen(uri: &ListenUri, tls: &Arc<tls::NodeTls>) -> Result<Listener, ListenError> {
+pub(crate) fn listen(uri: &ListenUri, tls: &Arc<NodeTls>) -> Result<Listener, ListenError> {
     let (address, interface) = (uri.address, uri.interface.as_ref());
     match uri.scheme {
         Scheme::Quic => quic::listen(tls, address, interface).map(Listener::Quic),
-        scheme => tcp::listen(address, interface).map(|listener| Listener::Tcp { scheme, listener }),
+        scheme => {
+            let listener = tcp::listen(address, interface)?;
+            Ok(Listener::Tcp { scheme, tls: Arc::clone(tls), listener })
+        }
     }
 }
 
@@ -155,8 +167,9 @@ impl Listener {
     /// The system is out of something; it may have it again later.
     pub(crate) async fn accept(&self) -> io::Result<Incoming> {
         match self {
-            Self::Tcp { scheme, listener } => {
-                Ok(Incoming::Tcp { scheme: *scheme, connection: listener.accept().await? })
+            Self::Tcp { scheme, tls, listener } => {
+                let connection = listener.accept().await?;
+                Ok(Incoming::Tcp { scheme: *scheme, tls: Arc::clone(tls), connection })
             }
             Self::Quic(listener) => listener.accept().await.map(Incoming::Quic),
         }
@@ -187,14 +200,30 @@ impl Incoming {
     /// # Errors
     /// The other side did not do its part.
     pub(crate) async fn open(self) -> Result<Connection, DialError> {
-        match self {
-            Self::Tcp { scheme: Scheme::Ws, connection: Connection { stream, ends } } => {
-                websocket(ws::accept(stream).await, ends)
+        let (scheme, tls, Connection { stream, ends }) = match self {
+            Self::Tcp { scheme, tls, connection } => (scheme, tls, connection),
+            Self::Quic(incoming) => return incoming.open().await,
+        };
+        match scheme {
+            Scheme::Tcp | Scheme::Quic => Ok(Connection { stream, ends }),
+            Scheme::Ws => websocket(ws::accept(stream).await, ends),
+            Scheme::Tls => channel(tls.accept(stream).await, ends),
+            Scheme::Wss => {
+                let both = async {
+                    let Connection { stream, ends } = channel(tls.accept_web(stream).await, ends)?;
+                    websocket(ws::accept(stream).await, ends)
+                };
+                // One after the other, within the time of one.
+                let late = |_| Err(DialError::TimedOut(HELLO_TIMEOUT));
+                tokio::time::timeout(HELLO_TIMEOUT, both).await.unwrap_or_else(late)
             }
-            Self::Tcp { connection, .. } => Ok(connection),
-            Self::Quic(incoming) => incoming.open().await,
         }
     }
+}
+
+fn channel(opened: Result<(tls::Channel, Carrier), tls::TlsError>, ends: Ends) -> Result<Connection, DialError> {
+    let (stream, carrier) = opened.map_err(|source| DialError::Tls { address: ends.remote, source })?;
+    Ok(Connection { stream: Box::new(stream), ends: Ends { carrier, ..ends } })
 }
 
 fn websocket(
@@ -202,7 +231,9 @@ fn websocket(
     ends: Ends,
 ) -> Result<Connection, DialError> {
     let stream = opened.map_err(|source| DialError::Upgrade { address: ends.remote, source })?;
-    Ok(Connection { stream: Box::new(stream), ends: Ends { carrier: Carrier::WebSocket, ..ends } })
+    // What a channel underneath has proven stays proven.
+    let carrier = if ends.carrier.proven_key().is_some() { ends.carrier } else { Carrier::WebSocket };
+    Ok(Connection { stream: Box::new(stream), ends: Ends { carrier, ..ends } })
 }
 
 /// Whether a connection with this end would run over the overlay itself. Such peerings are refused: they would carry the
@@ -235,6 +266,14 @@ pub(crate) enum DialError {
         address: SocketAddr,
         /// The kernel's answer.
         source: std::io::Error,
+    },
+    /// The connection is there, and no TLS over it.
+    #[error("no TLS with {address}: {source}")]
+    Tls {
+        /// The peer's address.
+        address: SocketAddr,
+        /// What went wrong.
+        source: tls::TlsError,
     },
     /// The connection is there, and no WebSocket over it.
     #[error("no WebSocket with {address}: {source}")]

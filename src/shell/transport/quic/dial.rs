@@ -27,6 +27,14 @@ pub(crate) struct Dialler {
     pub(crate) network: watch::Receiver<u64>,
 }
 
+#[cfg(test)]
+impl Dialler {
+    /// That of a node with this seed, in a network that does not change.
+    pub(crate) fn for_tests(seed: u8) -> Self {
+        Self { tls: NodeTls::for_tests(seed), network: watch::channel(0).1 }
+    }
+}
+
 /// Connects to `host`: all its addresses, each a little later than the one before, the first to answer wins.
 pub(crate) async fn dial(
     dialler: &Dialler,

@@ -1,6 +1,5 @@
 //! Connections over loopback, in real time: QUIC has timers and sockets of its own.
 
-use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -20,23 +19,19 @@ fn key(n: u8) -> PublicKey {
     Keypair::from_seed(&Seed([n; 32])).public()
 }
 
-fn tls(n: u8) -> Arc<NodeTls> {
-    Arc::new(NodeTls::new(Arc::new(Keypair::from_seed(&Seed([n; 32])))).unwrap())
-}
-
 fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(DEADLINE, future).await.expect("it hangs") })
 }
 
 fn listener(n: u8, at: &str) -> transport::Listener {
-    transport::listen(&at.parse::<ListenUri>().unwrap(), &tls(n)).unwrap()
+    transport::listen(&at.parse::<ListenUri>().unwrap(), &NodeTls::for_tests(n)).unwrap()
 }
 
 /// Node 1 dials node 2, with options in the URI. The network changes when the sender says so.
 async fn dial_with(port: u16, options: &str, network: &watch::Sender<u64>) -> Result<Connection, DialError> {
     let uri: PeerUri = format!("quic://127.0.0.1:{port}{options}").parse().unwrap();
-    let dialler = Dialler { tls: tls(1), network: network.subscribe() };
+    let dialler = Dialler { tls: NodeTls::for_tests(1), network: network.subscribe() };
     transport::dial(&uri, &dialler).await
 }
 
@@ -258,7 +253,7 @@ fn a_source_has_to_show_itself_when_many_handshakes_are_under_way() {
 #[test]
 fn the_overlay_is_never_dialled() {
     run(async {
-        let dialler = Dialler { tls: tls(1), network: watch::channel(0).1 };
+        let dialler = Dialler::for_tests(1);
         let host = crate::config::Host::Ip("612:3456::1".parse().unwrap());
         let result = dial(&dialler, &host, 7463, None, None).await;
         assert!(matches!(result, Err(DialError::Overlay(_))));

@@ -5,13 +5,17 @@
 
 mod certificate;
 mod signer;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod web;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::pki_types::CertificateDer;
@@ -21,10 +25,13 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
 
 pub(crate) use certificate::peer_key;
+pub(crate) use stream::{Channel, TlsError};
 pub(crate) use verify::NodeCertificateError;
+pub(crate) use web::RootsError;
 
-use signer::NodeSigner;
+use signer::{NodeSigner, OnlyToNodes};
 use verify::NodeVerifier;
+use web::WebVerifier;
 
 use crate::keys::{Keypair, PublicKey};
 use crate::link::Carrier;
@@ -32,6 +39,8 @@ use crate::shell::cpu::has_aes;
 
 /// What nodes speak inside the channel (RFC 7301), so that it is mistaken for nothing else. `quic://` says the same.
 pub(crate) const ALPN: &[u8] = b"pinecone";
+/// What goes through the channel of a `wss://` peering.
+const HTTP: &[u8] = b"http/1.1";
 /// Label of the channel binding (RFC 9266 §2), with an empty context.
 pub(crate) const BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
@@ -39,8 +48,11 @@ pub(crate) const BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 #[derive(Clone, Debug)]
 pub(crate) struct NodeTls {
     provider: Arc<CryptoProvider>,
-    identity: Arc<SingleCertAndKey>,
+    identity: Arc<CertifiedKey>,
     server: Arc<ServerConfig>,
+    web_server: Arc<ServerConfig>,
+    /// CAs to trust instead of the host's.
+    ca_file: Option<PathBuf>,
 }
 
 /// Why there is no TLS: a fault of ours or of the libraries, as nothing in it comes from outside.
@@ -52,6 +64,9 @@ pub(crate) enum NodeTlsError {
     /// The settings contradict each other.
     #[error("cannot set up TLS: {0}")]
     Settings(#[from] rustls::Error),
+    /// The task that reads CAs panicked.
+    #[error("cannot read the CAs: {0}")]
+    Task(#[from] tokio::task::JoinError),
 }
 
 impl NodeTls {
@@ -63,9 +78,23 @@ impl NodeTls {
         let provider = Arc::new(provider());
         let certificate = certificate::make(&keypair)?;
         let certified = CertifiedKey::new(vec![certificate], Arc::new(NodeSigner(keypair)));
-        let identity = Arc::new(SingleCertAndKey::from(certified));
-        let server = Arc::new(server_config(Arc::clone(&provider), Arc::clone(&identity))?);
-        Ok(Self { provider, identity, server })
+        let identity = Arc::new(certified);
+        let [server, web_server] =
+            [ALPN, HTTP].map(|protocol| server_config(Arc::clone(&provider), Arc::clone(&identity), protocol));
+        Ok(Self { provider, identity, server: server?.into(), web_server: web_server?.into(), ca_file: None })
+    }
+
+    /// The settings of the node whose private key is this byte, 32 times.
+    #[cfg(test)]
+    pub(crate) fn for_tests(seed: u8) -> Arc<Self> {
+        let keypair = Keypair::from_seed(&crate::keys::Seed([seed; 32]));
+        Arc::new(Self::new(Arc::new(keypair)).expect("nothing in it comes from outside"))
+    }
+
+    /// The same, with the CAs of this PEM file instead of those that the host trusts, for `wss://` to web servers.
+    #[must_use]
+    pub(crate) fn with_ca_file(self, ca_file: Option<PathBuf>) -> Self {
+        Self { ca_file, ..self }
     }
 
     /// For dialling a node: any node, or only the one with this key.
@@ -73,16 +102,26 @@ impl NodeTls {
     /// # Errors
     /// None is expected.
     pub(crate) fn client_config(&self, pin: Option<PublicKey>) -> Result<Arc<ClientConfig>, NodeTlsError> {
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_protocol_versions(&[&TLS13])?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(NodeVerifier { pin }))
-            .with_client_cert_resolver(Arc::clone(&self.identity) as _);
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        // A resumed session is not proven anew by either key, and its ticket names the client to whoever listens.
-        config.resumption = Resumption::disabled();
-        config.enable_early_data = false;
+        let identity = Arc::new(SingleCertAndKey::from(Arc::clone(&self.identity)));
+        let config = client_config(&self.provider, Arc::new(NodeVerifier { pin }), identity, ALPN)?;
         Ok(Arc::new(config))
+    }
+
+    /// For dialling `wss://`. Reads the CAs anew, so that those who come and go are known at the next attempt.
+    ///
+    /// # Errors
+    /// There are no CAs.
+    pub(crate) async fn web_client_config(&self, pin: Option<PublicKey>) -> Result<Arc<ClientConfig>, TlsError> {
+        let ca_file = self.ca_file.clone();
+        let roots = tokio::task::spawn_blocking(move || web::load_roots(ca_file.as_deref()));
+        let roots = match roots.await.map_err(NodeTlsError::from)? {
+            // A node with this key needs nobody to vouch for it.
+            Err(RootsError::NoneOnHost) if pin.is_some() => None,
+            roots => Some(roots?),
+        };
+        let verifier = WebVerifier::new(pin, roots, Arc::clone(&self.provider)).map_err(NodeTlsError::from)?;
+        let identity = Arc::new(OnlyToNodes(Arc::clone(&self.identity)));
+        Ok(Arc::new(client_config(&self.provider, Arc::new(verifier), identity, HTTP)?))
     }
 
     /// For nodes that dial us.
@@ -102,15 +141,34 @@ pub(crate) fn channel(
     export(&mut binding, BINDING_LABEL).then_some(Carrier::Channel { key, binding })
 }
 
+fn client_config(
+    provider: &Arc<CryptoProvider>,
+    verifier: Arc<dyn ServerCertVerifier>,
+    identity: Arc<dyn ResolvesClientCert>,
+    protocol: &[u8],
+) -> Result<ClientConfig, NodeTlsError> {
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_client_cert_resolver(identity);
+    config.alpn_protocols = vec![protocol.to_vec()];
+    // In a resumed session neither side proves its key anew, and the ticket tells whoever listens that the same client is back.
+    config.resumption = Resumption::disabled();
+    config.enable_early_data = false;
+    Ok(config)
+}
+
 fn server_config(
     provider: Arc<CryptoProvider>,
-    identity: Arc<SingleCertAndKey>,
+    identity: Arc<CertifiedKey>,
+    protocol: &[u8],
 ) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(Arc::new(NodeVerifier { pin: None }))
-        .with_cert_resolver(identity as _);
-    config.alpn_protocols = vec![ALPN.to_vec()];
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
+    config.alpn_protocols = vec![protocol.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_tls13_tickets = 0;

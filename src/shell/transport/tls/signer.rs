@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::SubjectPublicKeyInfoDer;
-use rustls::sign::{Signer, SigningKey};
+use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{Error, SignatureAlgorithm, SignatureScheme};
 
 use super::certificate::spki;
@@ -41,5 +42,21 @@ impl Signer for NodeSigner {
 
     fn scheme(&self) -> SignatureScheme {
         SignatureScheme::ED25519
+    }
+}
+
+/// Shows the node's certificate to web servers that ask for one without naming CAs, as nodes do. Who names CAs wants another certificate, and
+/// may refuse a client that shows a wrong one.
+#[derive(Debug)]
+pub(super) struct OnlyToNodes(pub(super) Arc<CertifiedKey>);
+
+impl ResolvesClientCert for OnlyToNodes {
+    fn resolve(&self, cas: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let is_node = cas.is_empty() && schemes.contains(&SignatureScheme::ED25519);
+        is_node.then(|| Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }

@@ -168,13 +168,9 @@ fn whoever_shows_the_certificate_of_a_node_without_its_key_is_refused() {
     let thief = |shown: u8, signs: u8| {
         let certificate = certificate::make(&pair(shown)).unwrap();
         let certified = CertifiedKey::new(vec![certificate], Arc::new(NodeSigner(pair(signs))));
-        let identity = Arc::new(SingleCertAndKey::from(certified));
-        let provider = Arc::new(provider());
-        NodeTls {
-            server: server_config(Arc::clone(&provider), Arc::clone(&identity)).unwrap().into(),
-            provider,
-            identity,
-        }
+        let identity = Arc::new(certified);
+        let server = server_config(Arc::new(provider()), Arc::clone(&identity), ALPN).unwrap();
+        NodeTls { server: server.into(), identity, ..node(shown) }
     };
     let result = handshake(thief(1, 3).client_config(None).unwrap(), node(2).server_config());
     let Err(Failed::Server(Error::InvalidCertificate(CertificateError::BadSignature))) = result else {

@@ -15,11 +15,11 @@ use crate::keys::PublicKey;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NodeCertificateError {
     /// It may be a good one, of a web server.
-    #[error("its certificate is not that of a node (wss:// is for nodes behind a web server)")]
+    #[error("the other side's certificate is not that of a node (wss:// is for nodes behind a web server)")]
     NotOfANode,
     /// Another node's.
     #[error(
-        "it has the key {actual}, but this peer is configured with ?key={expected}: correct the key if the peer's has changed, \
+        "the other side has the key {actual}, but this peer is configured with ?key={expected}: correct the key if the peer's has changed, \
          otherwise somebody else answers at this address"
     )]
     WrongKey {
@@ -28,6 +28,11 @@ pub(crate) enum NodeCertificateError {
         /// The key that it has.
         actual: PublicKey,
     },
+    /// A node where a web server is expected, and nobody said which node.
+    #[error(
+        "a node answers for itself here, and no CA vouches for it: if the node {0} is the one that you mean, add ?key={0}"
+    )]
+    NotPinned(PublicKey),
 }
 
 impl From<NodeCertificateError> for Error {

@@ -5,10 +5,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::*;
-use std::sync::Arc;
-
 use crate::config::{Host, ListenUri, PeerUri};
-use crate::keys::{Keypair, Seed};
 use crate::shell::transport;
 use crate::shell::transport::quic::Dialler;
 use crate::shell::transport::tls::NodeTls;
@@ -351,8 +348,7 @@ async fn shutting_down_says_goodbye() {
 fn a_listener_and_a_dialler_meet_over_tcp_whatever_the_path() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let tls = Arc::new(NodeTls::new(Arc::new(Keypair::from_seed(&Seed([1; 32])))).unwrap());
-        let dialler = Dialler { tls: Arc::clone(&tls), network: tokio::sync::watch::channel(0).1 };
+        let (tls, dialler) = (NodeTls::for_tests(1), Dialler::for_tests(1));
         let listener = transport::listen(&"ws://127.0.0.1:0".parse::<ListenUri>().unwrap(), &tls).unwrap();
         let uri: PeerUri = format!("ws://127.0.0.1:{}/any/path", listener.address().port()).parse().unwrap();
         let accept = async {
