@@ -36,7 +36,7 @@ fn positions_count_characters_from_one() {
 fn every_absent_feature_is_refused_with_what_works_instead() {
     for text in [
         "[metrics]\nlisten = '127.0.0.1:7465'",
-        "[peering]\nlisten = ['quic://[::]:7464']",
+        "[peering]\nlisten = ['unix://[::]:7464']",
         "[peering]\npeers = ['tcp://192.0.2.1:1?password=x']",
         "[peering]\npeers = ['tcp://192.0.2.1:1?priority=1']",
     ] {

@@ -311,6 +311,12 @@ impl PeerTask {
 
     /// Writes what waits, or takes the next batch to write. True if something was finished.
     fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, PeerClosed> {
+        // The link's own messages do not wait for what is beside the stream.
+        if self.outgoing.is_done_on_stream()
+            && let Some(frame) = self.link.poll_transmit()
+        {
+            self.outgoing.frames.push_back(frame);
+        }
         if self.outgoing.is_done() && !self.fill(cx)? {
             return Ok(false);
         }
@@ -364,12 +370,8 @@ impl PeerTask {
         let _ = self.written.send(Written { id: self.id, room, frame_len });
     }
 
-    /// Puts the next frames to write into `outgoing`; the link's own go first.
+    /// Puts the core's next frames to write into `outgoing`.
     fn fill(&mut self, cx: &mut Context<'_>) -> Result<bool, PeerClosed> {
-        if let Some(frame) = self.link.poll_transmit() {
-            self.outgoing.frames.push_back(frame);
-            return Ok(true);
-        }
         match self.batches.poll_recv(cx) {
             Poll::Pending => Ok(false),
             Poll::Ready(None) => Err(PeerClosed::ByUs),
@@ -412,7 +414,11 @@ impl Outgoing {
     }
 
     fn is_done(&self) -> bool {
-        self.frames.is_empty() && self.flushed && self.beside.is_empty()
+        self.is_done_on_stream() && self.beside.is_empty()
+    }
+
+    fn is_done_on_stream(&self) -> bool {
+        self.frames.is_empty() && self.flushed
     }
 
     /// Writes all frames, as many at once as a vectored write takes, and flushes.

@@ -55,8 +55,7 @@ impl Outgoing {
         stream: &mut Box<dyn Stream>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let on_stream =
-            if self.frames.is_empty() && self.flushed { Poll::Ready(Ok(())) } else { self.poll_write(stream, cx) };
+        let on_stream = if self.is_done_on_stream() { Poll::Ready(Ok(())) } else { self.poll_write(stream, cx) };
         let beside = self.poll_beside(stream, cx);
         match (on_stream, beside) {
             (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
@@ -75,3 +74,6 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;
