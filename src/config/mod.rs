@@ -31,6 +31,8 @@ use crate::ip::firewall::Policy;
 
 /// The port that peerings listen on unless told otherwise: the phone keys of PINE.
 pub const DEFAULT_PORT: u16 = 7463;
+/// The port that peerings over TLS listen on unless told otherwise.
+pub const DEFAULT_TLS_PORT: u16 = 7464;
 /// Where the daemon looks for its configuration if it is not told a file.
 pub const DEFAULT_FILE: &str = "/etc/pinecone/pineconed.toml";
 /// Where the private key lies unless told otherwise.
@@ -107,6 +109,9 @@ pub struct PeeringSection {
     pub peers: Vec<PeerUri>,
     /// Refuse peerings whose link did not prove the peer's key.
     pub require_authenticated: bool,
+    /// PEM file of CAs that vouch for web servers at `wss://`, instead of those that the host trusts.
+    #[serde(deserialize_with = "optional_path")]
+    pub tls_ca_file: Option<PathBuf>,
 }
 
 /// `[session]`
@@ -187,9 +192,12 @@ impl Default for ControlSection {
 
 impl Default for PeeringSection {
     fn default() -> Self {
-        let listen =
-            ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, DEFAULT_PORT).into(), interface: None };
-        Self { listen: vec![listen], peers: Vec::new(), require_authenticated: false }
+        let listen = [(Scheme::Tcp, DEFAULT_PORT), (Scheme::Tls, DEFAULT_TLS_PORT)].map(|(scheme, port)| ListenUri {
+            scheme,
+            address: (Ipv6Addr::UNSPECIFIED, port).into(),
+            interface: None,
+        });
+        Self { listen: listen.into(), peers: Vec::new(), require_authenticated: false, tls_ca_file: None }
     }
 }
 

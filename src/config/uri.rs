@@ -3,8 +3,11 @@
 //! ```text
 //! tcp://host:port?key=<64 hex digits>&max_backoff=<duration>&interface=<name>     host: name, IPv4 or [IPv6]
 //! ws://host:port/path?…                                                           the path is sent to the HTTP server
+//! quic://host:port?…                                                              over UDP
 //! tcp://ip:port?interface=<name>                                                  listen; port 0 lets the system choose
 //! ws://ip:port?…                                                                  listen; takes requests for any path
+//! tls://…  wss://…                                                                as tcp:// and ws://, through TLS
+//! quic://ip:port?…                                                                listen on UDP
 //! ```
 //!
 //! Options are for us and never sent, so the HTTP request of a `ws://` peer has no query.
@@ -37,6 +40,12 @@ pub enum Scheme {
     Tcp,
     /// WebSocket over plain TCP, as Go nodes speak it: gets through where only HTTP does.
     Ws,
+    /// TLS over TCP, which proves the keys of both sides.
+    Tls,
+    /// WebSocket over TLS: to a node, or to a web server that passes it on to one.
+    Wss,
+    /// QUIC over UDP: encrypted, and traffic in datagrams.
+    Quic,
 }
 
 /// The host part of a peer's URI.
@@ -170,6 +179,9 @@ impl fmt::Display for Scheme {
         match self {
             Self::Tcp => f.write_str("tcp"),
             Self::Ws => f.write_str("ws"),
+            Self::Tls => f.write_str("tls"),
+            Self::Wss => f.write_str("wss"),
+            Self::Quic => f.write_str("quic"),
         }
     }
 }

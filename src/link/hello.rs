@@ -35,6 +35,9 @@ impl AwaitingHello {
         if hello.key == *own_key {
             return Err(LinkError::OwnKey);
         }
+        if let Some(carrier) = carrier.proven_key().filter(|carrier| *carrier != hello.key) {
+            return Err(LinkError::CarrierKey { carrier, hello: hello.key });
+        }
         match expected_key {
             Some(expected) if *expected != hello.key => {
                 return Err(LinkError::WrongKey { expected: *expected, actual: hello.key });

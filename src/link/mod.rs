@@ -13,7 +13,9 @@
 
 mod carrier;
 mod deframer;
+pub mod fragment;
 mod hello;
+pub mod loss;
 mod proof;
 mod proven;
 pub mod window;
@@ -32,7 +34,7 @@ use crate::buf::PacketBuf;
 use crate::keys::PublicKey;
 use crate::time::{Duration, Instant};
 use crate::wire::DecodeError;
-use crate::wire::frame;
+use crate::wire::frame::{self, FrameKind, Header};
 use crate::wire::hello::{HELLO_LEN, Hello, HelloError};
 
 /// How long the whole exchange of hellos and proofs may take: the reference's limit (specification §9).
@@ -99,6 +101,17 @@ pub enum LinkError {
         expected: PublicKey,
         /// The key that it has.
         actual: PublicKey,
+    },
+    /// The channel underneath was opened with another key.
+    #[error(
+        "the other side opened the channel with the key {carrier} and then called itself {hello}: it shows another node's hello, or its \
+         two keys were mixed up"
+    )]
+    CarrierKey {
+        /// The key that the channel proved.
+        carrier: PublicKey,
+        /// The key in its hello.
+        hello: PublicKey,
     },
     /// The other side is ourselves.
     #[error("this is a connection to ourselves (or to a node that was given a copy of our private key)")]
@@ -238,6 +251,23 @@ impl Link {
             }
             State::Closed(_) => None,
         }
+    }
+
+    /// Whether the hellos are exchanged, so that frames count.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
+    /// A whole frame came beside the stream, for transports that can do that. Says whether it counts: a traffic frame whose header is well-formed, on
+    /// a link that is open. Then it is a sign of life like any other.
+    pub fn handle_beside(&mut self, frame: &[u8], now: Instant) -> bool {
+        let State::Open(open) = &mut self.state else { return false };
+        let header = Header::parse(frame);
+        let counts = header.is_ok_and(|header| header.kind == FrameKind::Traffic && header.len == frame.len());
+        if counts {
+            open.silence_deadline = now + SILENCE_TIMEOUT;
+        }
+        counts
     }
 
     /// Bytes were written to the stream: the next keepalive can wait.

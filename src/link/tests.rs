@@ -214,3 +214,16 @@ fn errors_tell_people_what_to_do() {
     assert!(wrong.contains(&PublicKey::FULL.to_string()) && wrong.contains("correct the key"), "{wrong}");
     assert!(LinkError::OwnKey.to_string().contains("ourselves"));
 }
+
+#[test]
+fn a_hello_with_another_key_than_the_channels_is_refused() {
+    for claimed in [2, 3] {
+        let carrier = Carrier::Channel { key: pair(2).public(), binding: [7; 32] };
+        let mut link = Link::new(LinkConfig { carrier, ..config(1, None) }, Instant::ZERO);
+        let hello = hello_of(&pair(claimed));
+        link.read_buffer()[..HELLO_LEN].copy_from_slice(&hello);
+        let result = link.handle_read(HELLO_LEN, Instant::ZERO);
+        let mixed_up = LinkError::CarrierKey { carrier: pair(2).public(), hello: pair(claimed).public() };
+        assert_eq!(result, if claimed == 2 { Ok(()) } else { Err(mixed_up) });
+    }
+}

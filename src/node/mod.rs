@@ -373,7 +373,12 @@ impl Node {
 
     /// Counts a packet that the caller had to drop.
     pub fn count_drop(&mut self, reason: DropReason) {
-        self.drops.count(reason);
+        self.count_drops(reason, 1);
+    }
+
+    /// Counts what the caller had to drop.
+    pub fn count_drops(&mut self, reason: DropReason, count: u64) {
+        self.drops.add(reason, count);
     }
 
     /// Lets the parts react to one another until nothing is left to do: the router's frames into the outboxes, the sessions'

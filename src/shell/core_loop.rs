@@ -278,6 +278,7 @@ impl Core {
             PeerEvent::Connected(ends) => self.peerings.connected(id, ends),
             PeerEvent::Up(up) => self.peer_up(id, up, now),
             PeerEvent::Frames(frames) => self.frames(id, frames, now),
+            PeerEvent::Dropped(reason, count) => self.node.count_drops(reason, count),
             PeerEvent::Closed(closed) => self.close(id, &closed.to_string(), now),
         }
     }
@@ -417,6 +418,7 @@ impl Core {
     /// Peers that are away are dialled at once; connections from an address that is gone are closed now rather than when silence shows it.
     fn network_changed(&mut self, snapshot: Arc<Snapshot>, now: Instant) {
         tracing::debug!("the network changed");
+        self.peerings.network_changed();
         for id in self.peerings.lost(&self.network, &snapshot) {
             self.close(id, "the address it used is gone", now);
         }

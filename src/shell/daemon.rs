@@ -22,12 +22,14 @@ use crate::router::Profile;
 use crate::shell::clock::{Clock, random_seed};
 use crate::shell::control_socket::{ControlSocket, ControlSocketError};
 use crate::shell::core_loop::{Accepted, Core, CoreParts};
+use crate::shell::cpu::has_aes;
 use crate::shell::key_file::{self, KeyFileError, Origin};
 use crate::shell::lan::Lan;
 use crate::shell::netlink::{self, Netlink, Snapshot};
 use crate::shell::password_file::{self, PasswordFileError};
 use crate::shell::peerings::{Greeting, Peerings};
 use crate::shell::readiness;
+use crate::shell::transport::tls::{NodeTls, NodeTlsError};
 use crate::shell::transport::{self, ListenError, Listener};
 use crate::shell::tun::Tun;
 use crate::shell::tun::linux::{self, Added, TunError, TunParams};
@@ -46,6 +48,8 @@ const RARE_QUEUE: usize = 16;
 const EVENT_INTERVAL: u32 = 8;
 /// Undoing what we did on the host may not hold up the stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for peerings to say that they end: each needs a turn of the runtime or two.
+const LAST_WORDS: Duration = Duration::from_millis(20);
 /// The pause after a failed accept: out of descriptors, most likely, which no retry at full speed mends.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -64,6 +68,9 @@ pub enum DaemonError {
     /// No interface.
     #[error("tun: {0}")]
     Tun(String),
+    /// No certificate.
+    #[error("{0}")]
+    Tls(String),
     /// Nowhere to listen.
     #[error("peering.listen: {0}")]
     Listen(String),
@@ -121,13 +128,16 @@ async fn serve(config: &Config, keypair: Arc<Keypair>) -> Result<(), DaemonError
     let netlink = Netlink::connect().map_err(os("ask the kernel about the network"))?;
     let host = open_tun(config, &keypair, &netlink).await?;
     let outcome = match start_core(config, keypair, psk, control, (host.tun, &host.name)).await {
-        Ok(core) => {
+        Ok(mut core) => {
             readiness::notify("READY=1");
             let outcome = tokio::select! {
-                outcome = core => Some(outcome),
+                outcome = &mut core => Some(outcome),
                 () = signals.stop() => None,
             };
             readiness::notify("STOPPING=1");
+            // Ends the peerings. Those over UDP have last words that have to be sent by us, not by the kernel.
+            core.abort();
+            tokio::time::sleep(LAST_WORDS).await;
             match outcome {
                 None => Ok(()),
                 Some(Ok(source)) => Err(DaemonError::TunGone { name: host.name, source }),
@@ -182,7 +192,9 @@ async fn start_core(
     let profile = Profile::improved();
     let extensions = profile.rules.extensions().and(Extensions::LINK_PROOF);
     let greeting = Greeting::new(Arc::clone(&keypair), extensions);
-    let peerings = Peerings::new(greeting, rng.fork(), clock);
+    let tls = NodeTls::new(Arc::clone(&keypair))?.with_ca_file(config.peering.tls_ca_file.clone());
+    let tls = Arc::new(tls);
+    let peerings = Peerings::new(greeting, rng.fork(), Arc::clone(&tls), clock);
     let node_config = NodeConfig {
         mtu: config.tun.mtu,
         psk,
@@ -196,8 +208,8 @@ async fn start_core(
     let node = Node::new(node_config, keypair, node_seed, now, clock.unix_now());
 
     let (accepted_sender, accepted) = mpsc::channel(RARE_QUEUE);
-    listen(config, &accepted_sender)?;
-    let lan = listen_to_neighbours(config, &accepted_sender).map(|port| {
+    listen(config, &tls, &accepted_sender)?;
+    let lan = listen_to_neighbours(config, &tls, &accepted_sender).map(|port| {
         let own_interface = Some(host.1.to_owned()).filter(|name| !name.is_empty());
         let config = DiscoveryConfig { own_key, port, interfaces: config.discovery.interfaces.clone(), own_interface };
         Lan::new(config, rng.fork(), now)
@@ -227,9 +239,10 @@ async fn start_core(
     Ok(tokio::spawn(Core::new(parts).run()))
 }
 
-fn listen(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Result<(), DaemonError> {
+fn listen(config: &Config, tls: &Arc<NodeTls>, accepted: &mpsc::Sender<Accepted>) -> Result<(), DaemonError> {
     for uri in &config.peering.listen {
-        let listener = transport::listen(uri).map_err(|error: ListenError| DaemonError::Listen(error.to_string()))?;
+        let listener =
+            transport::listen(uri, tls).map_err(|error: ListenError| DaemonError::Listen(format!("{uri}: {error}")))?;
         tracing::info!("listening on {}://{}", uri.scheme, listener.address());
         tokio::spawn(accept_all(listener, false, accepted.clone()));
     }
@@ -238,12 +251,12 @@ fn listen(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Result<(), Daem
 
 /// Listens for neighbours, on a port of the system's choice that our beacons announce. `None` if discovery is off or impossible: a node
 /// with configured peers can do without.
-fn listen_to_neighbours(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Option<u16> {
+fn listen_to_neighbours(config: &Config, tls: &Arc<NodeTls>, accepted: &mpsc::Sender<Accepted>) -> Option<u16> {
     if !config.discovery.enabled {
         return None;
     }
     let anywhere = ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, 0).into(), interface: None };
-    match transport::listen(&anywhere) {
+    match transport::listen(&anywhere, tls) {
         Ok(listener) => {
             let port = listener.address().port();
             tokio::spawn(accept_all(listener, true, accepted.clone()));
@@ -284,16 +297,6 @@ async fn watch_network() -> (Arc<Snapshot>, mpsc::Receiver<Arc<Snapshot>>) {
     }
 }
 
-/// Whether AES-256-GCM is cheaper than ChaCha20-Poly1305 here.
-fn has_aes() -> bool {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    return std::is_x86_feature_detected!("aes") && std::is_x86_feature_detected!("pclmulqdq");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("aes") && std::arch::is_aarch64_feature_detected!("pmull");
-    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
-    return false;
-}
-
 /// The signals that mean something to us.
 struct Signals {
     terminate: Signal,
@@ -321,6 +324,12 @@ impl Signals {
                 }
             }
         }
+    }
+}
+
+impl From<NodeTlsError> for DaemonError {
+    fn from(error: NodeTlsError) -> Self {
+        Self::Tls(error.to_string())
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::PeerUri;
@@ -22,13 +22,16 @@ use crate::shell::clock::Clock;
 use crate::shell::lan::LanDial;
 use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, FromPeer, PeeringId, Written};
+use crate::shell::transport::quic::Dialler;
+use crate::shell::transport::tls::NodeTls;
 use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, tcp};
 use crate::shell::wanted::MAX_WANTED;
 use crate::time::Instant;
 use crate::wire::extensions::Extensions;
 use crate::wire::hello::{HELLO_LEN, Hello};
 
-/// Inbound connections without a hello, at a time. Each costs a socket and buffers of 16 KiB (WebSocket: 48 KiB) for at most 10 s.
+/// Inbound connections without a hello, at a time. Each costs a socket and buffers of 16 KiB (WebSocket: 48 KiB; TLS: some
+/// 32 KiB more, and at most 100 KiB more while its handshake is under way) for at most 10 s.
 pub(crate) const MAX_PENDING: usize = 64;
 /// The same from one source: nodes behind one NAT hardly ever all connect within one second.
 pub(crate) const MAX_PENDING_PER_SOURCE: usize = 8;
@@ -114,6 +117,9 @@ pub(crate) struct Peerings {
     written: mpsc::UnboundedSender<Written>,
     greeting: Greeting,
     rng: Rng,
+    tls: Arc<NodeTls>,
+    /// How often the network has changed, for those that follow.
+    network: watch::Sender<u64>,
     clock: Clock,
 }
 
@@ -136,7 +142,7 @@ impl Greeting {
 
 impl Peerings {
     /// No peerings. `rng` makes their nonces.
-    pub(crate) fn new(greeting: Greeting, rng: Rng, clock: Clock) -> (Self, PeerInputs) {
+    pub(crate) fn new(greeting: Greeting, rng: Rng, tls: Arc<NodeTls>, clock: Clock) -> (Self, PeerInputs) {
         let (events, events_to_core) = mpsc::channel(EVENT_QUEUE);
         // Holds at most one message per peering: each has one batch under way.
         let (written, written_to_core) = mpsc::unbounded_channel();
@@ -149,6 +155,8 @@ impl Peerings {
             written,
             greeting,
             rng,
+            tls,
+            network: watch::Sender::new(0),
             clock,
         };
         (peerings, PeerInputs { events: events_to_core, written: written_to_core })
@@ -158,7 +166,9 @@ impl Peerings {
     pub(crate) fn dial(&mut self, name: Arc<str>, uri: PeerUri) -> PeeringId {
         let expects = Expects { key: uri.key, password: PasswordKey::default() };
         let text = name.to_string();
-        self.start(Origin::Wanted(name), PeerKind::Remote, text, expects, async move { transport::dial(&uri).await })
+        let dialler = Dialler { tls: Arc::clone(&self.tls), network: self.network.subscribe() };
+        let connect = async move { transport::dial(&uri, &dialler).await };
+        self.start(Origin::Wanted(name), PeerKind::Remote, text, expects, connect)
     }
 
     /// Dials a neighbour, who has to have the key that it announced.
@@ -244,7 +254,12 @@ impl Peerings {
         self.ports.values().copied().collect()
     }
 
-    /// Peerings whose address of ours was there before and is not any more.
+    /// Tells those that can do something about it.
+    pub(crate) fn network_changed(&self) {
+        self.network.send_modify(|changes| *changes += 1);
+    }
+
+    /// Peerings whose address of ours was there before and is not any more. Those that can move to another one have none.
     pub(crate) fn lost(&self, before: &Snapshot, after: &Snapshot) -> Vec<PeeringId> {
         let is_lost = |address: IpAddr| before.owner(address).is_some() && after.owner(address).is_none();
         let lost = self.table.iter().filter(|(_, peering)| peering.ends.is_some_and(|ends| is_lost(ends.local)));
@@ -371,13 +386,23 @@ mod tests {
 
     fn peerings() -> (Peerings, PeerInputs) {
         let pair = Arc::new(Keypair::from_seed(&Seed([1; 32])));
-        Peerings::new(Greeting::new(pair, Extensions::NONE), Rng::new([1; 32]), Clock::of_runtime())
+        let greeting = Greeting::new(pair, Extensions::NONE);
+        Peerings::new(greeting, Rng::new([1; 32]), NodeTls::for_tests(1), Clock::of_runtime())
     }
 
     fn incoming(remote: &str, local: &str) -> (Incoming, tokio::io::DuplexStream) {
         let (near, far) = tokio::io::duplex(1_000);
         let ends = Ends { remote: remote.parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
-        (Incoming { scheme: Scheme::Tcp, connection: Connection { stream: Box::new(near), ends } }, far)
+        let connection = Connection { stream: Box::new(near), ends };
+        (Incoming::Tcp { scheme: Scheme::Tcp, tls: NodeTls::for_tests(1), connection }, far)
+    }
+
+    /// The connection as if it had come to another kind of listener.
+    fn with_scheme(incoming: Incoming, scheme: Scheme) -> Incoming {
+        match incoming {
+            Incoming::Tcp { tls, connection, .. } => Incoming::Tcp { scheme, tls, connection },
+            quic => quic,
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -421,7 +446,7 @@ mod tests {
         for upgrades in [true, false] {
             let (mut peerings, mut inputs) = peerings();
             let (mut incoming, mut far) = incoming("192.0.2.7:1", "192.0.2.1");
-            incoming.scheme = Scheme::Ws;
+            incoming = with_scheme(incoming, Scheme::Ws);
             let start = tokio::time::Instant::now();
             peerings.accept(incoming, Origin::Inbound).unwrap();
             tokio::time::sleep(HELLO_TIMEOUT * 6 / 10).await;
@@ -437,6 +462,34 @@ mod tests {
                 peer_task::PeerClosed::Link(LinkError::HelloTimeout) => assert!(upgrades),
                 peer_task::PeerClosed::Dial(DialError::Upgrade { .. }) => assert!(!upgrades),
                 other => panic!("{other:?}"),
+            }
+            assert!(start.elapsed() < HELLO_TIMEOUT + Duration::from_millis(100), "{:?}", start.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_tls_handshake_holds_one_pending_place_for_as_long_as_a_hello_may_take() {
+        for scheme in [Scheme::Tls, Scheme::Wss] {
+            let (mut peerings, mut inputs) = peerings();
+            let start = tokio::time::Instant::now();
+            let mut kept = Vec::new();
+            for n in 0..MAX_PENDING_PER_SOURCE + 1 {
+                let (incoming, far) = incoming("192.0.2.7:1", "192.0.2.1");
+                kept.push(far);
+                let accepted = peerings.accept(with_scheme(incoming, scheme), Origin::Inbound).is_some();
+                assert_eq!(accepted, n < MAX_PENDING_PER_SOURCE);
+            }
+            for far in &mut kept[..MAX_PENDING_PER_SOURCE] {
+                // The beginning of a ClientHello, and no more.
+                far.write_all(&[22, 3, 1, 1, 0, 1]).await.unwrap();
+            }
+            for _ in 0..MAX_PENDING_PER_SOURCE {
+                let FromPeer { id, event } = inputs.events.recv().await.unwrap();
+                let peer_task::PeerEvent::Closed(peer_task::PeerClosed::Dial(error)) = event else {
+                    panic!("{event:?}")
+                };
+                assert!(matches!(error, DialError::Tls { .. } | DialError::TimedOut(_)), "{error}");
+                assert!(peerings.remove(id).is_some());
             }
             assert!(start.elapsed() < HELLO_TIMEOUT + Duration::from_millis(100), "{:?}", start.elapsed());
         }

@@ -36,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) offload: bool,
     pub(crate) listen: Vec<String>,
     pub(crate) peers: Vec<String>,
+    /// `peering.tls_ca_file`.
+    pub(crate) ca_file: Option<PathBuf>,
     pub(crate) discovery: bool,
     /// `firewall.inbound` as TOML; `None` leaves the default in force.
     pub(crate) inbound: Option<String>,
@@ -52,6 +54,7 @@ impl Config {
             offload: std::env::var_os(OFFLOAD).is_none_or(|value| value != "off"),
             listen: vec!["tcp://[::]:7463".to_owned()],
             peers: vec![],
+            ca_file: None,
             discovery: false,
             inbound: Some("\"open\"".to_owned()),
             unprivileged: false,
@@ -66,6 +69,9 @@ impl Config {
              [control]\nsocket = \"{directory}/control.sock\"\n",
             self.tun, self.mtu, self.offload, self.listen, self.peers, self.discovery
         );
+        if let Some(file) = &self.ca_file {
+            text = text.replace("[peering]\n", &format!("[peering]\ntls_ca_file = \"{}\"\n", file.display()));
+        }
         if let Some(inbound) = &self.inbound {
             let _ = write!(text, "\n[firewall]\ninbound = {inbound}\n");
         }

@@ -65,7 +65,9 @@ impl Scheme {
         if text.is_empty() {
             return Err(UriError::NoScheme);
         }
-        for (name, scheme) in [("tcp", Self::Tcp), ("ws", Self::Ws)] {
+        let schemes =
+            [("tcp", Self::Tcp), ("ws", Self::Ws), ("tls", Self::Tls), ("wss", Self::Wss), ("quic", Self::Quic)];
+        for (name, scheme) in schemes {
             if text.eq_ignore_ascii_case(name) {
                 return Ok(scheme);
             }
@@ -109,11 +111,11 @@ fn is_label(label: &str) -> bool {
 /// The path of a peer's URI. The root alone says no more than no path.
 pub(super) fn parse_path(scheme: Scheme, path: &str) -> Result<String, UriError> {
     match scheme {
-        Scheme::Tcp if path.is_empty() => Ok(String::new()),
-        Scheme::Tcp => Err(UriError::Path),
-        Scheme::Ws if path == "/" => Ok(String::new()),
-        Scheme::Ws if is_path(path) => Ok(path.to_owned()),
-        Scheme::Ws => Err(UriError::BadPath),
+        Scheme::Tcp | Scheme::Tls | Scheme::Quic if path.is_empty() => Ok(String::new()),
+        Scheme::Tcp | Scheme::Tls | Scheme::Quic => Err(UriError::Path),
+        Scheme::Ws | Scheme::Wss if path == "/" => Ok(String::new()),
+        Scheme::Ws | Scheme::Wss if is_path(path) => Ok(path.to_owned()),
+        Scheme::Ws | Scheme::Wss => Err(UriError::BadPath),
     }
 }
 

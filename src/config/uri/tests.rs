@@ -40,8 +40,8 @@ fn every_wrong_part_has_its_own_error() {
         ("192.0.2.1:7463", UriError::NoScheme),
         ("://192.0.2.1:7463", UriError::NoScheme),
         ("http://192.0.2.1:80", UriError::UnknownScheme),
-        ("tls://192.0.2.1:7464", UriError::AbsentScheme("tls")),
-        ("WSS://192.0.2.1:7464", UriError::AbsentScheme("wss")),
+        ("UNIX://192.0.2.1:7464", UriError::AbsentScheme("unix")),
+        ("tls://192.0.2.1:7464/path", UriError::Path),
         ("unix:///run/x", UriError::AbsentScheme("unix")),
         ("tcp://me@192.0.2.1:7463", UriError::UserInfo),
         ("tcp://", UriError::NoHost),
@@ -189,7 +189,7 @@ proptest! {
 
     #[test]
     fn no_text_that_looks_like_a_uri_makes_the_parser_panic(
-        text in "(tcp|tls|ws|TCP)://[\\[\\]:.a-f0-9%@µ-]{0,20}:?[0-9+]{0,6}[/?]?[a-z%0-9]{0,3}[?]?((key|max_backoff|interface)=?[a-z0-9µ=&]{0,10}&?){0,3}"
+        text in "(tcp|tls|ws|wss|quic|TCP)://[\\[\\]:.a-f0-9%@µ-]{0,20}:?[0-9+]{0,6}[/?]?[a-z%0-9]{0,3}[?]?((key|max_backoff|interface)=?[a-z0-9µ=&]{0,10}&?){0,3}"
     ) {
         if let Ok(uri) = peer(&text) {
             prop_assert_eq!(uri.to_string().parse(), Ok(uri));

@@ -14,6 +14,7 @@ use crate::node::{NodeConfig, Target};
 use crate::rng::Rng;
 use crate::shell::netlink::Interface;
 use crate::shell::peerings::Greeting;
+use crate::shell::transport::tls::NodeTls;
 use crate::shell::transport::{Connection, Ends, Stream};
 use crate::shell::tun::memory::{self, MemoryHost};
 use crate::time::UnixMillis;
@@ -57,7 +58,7 @@ impl Daemon {
         let parts = CoreParts {
             node,
             tun: Tun::Memory(tun),
-            peerings: Peerings::new(greeting, Rng::new([seed; 32]), clock),
+            peerings: Peerings::new(greeting, Rng::new([seed; 32]), NodeTls::for_tests(1), clock),
             wanted: Wanted::new(Rng::new([seed; 32])),
             accepted: accepted_to_core,
             calls: calls_to_core,
@@ -78,7 +79,7 @@ impl Daemon {
         let ends =
             Ends { remote: "192.0.2.77:1".parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
         let connection = Connection { stream: Box::new(stream), ends };
-        let incoming = Incoming { scheme: Scheme::Tcp, connection };
+        let incoming = Incoming::Tcp { scheme: Scheme::Tcp, tls: NodeTls::for_tests(1), connection };
         assert!(self.accepted.send(Accepted { incoming, lan: false }).await.is_ok());
     }
 

@@ -1,23 +1,31 @@
 //! What carries peerings: dialling and listening by URI, and the byte streams that come of it.
 //!
 //! A peering needs an ordered, reliable stream of bytes and nothing else, so that is all the rest of the shell sees
-//! ([`Connection`]). What a kind of transport can do about the peer's identity is one flag.
+//! ([`Connection`]). What a kind of transport can do about the peer's identity is one flag; one that can carry traffic frames beside the stream,
+//! where they do not wait for each other, offers that too ([`Beside`]).
 
 mod path;
+pub(crate) mod quic;
 pub(crate) mod tcp;
+pub(crate) mod tls;
 pub(crate) mod ws;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::addr::Destination;
+use crate::buf::PacketBuf;
 use crate::config::{ListenUri, PeerUri, Scheme};
-use crate::link::Carrier;
-#[cfg(doc)]
-use crate::link::HELLO_TIMEOUT;
+use crate::drops::DropCounters;
 use crate::link::window::PathSample;
+use crate::link::{Carrier, HELLO_TIMEOUT};
+use crate::time::Instant;
+
+use tls::NodeTls;
 
 /// A stream in both directions.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
@@ -25,6 +33,29 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
     fn path(&self) -> Option<PathSample> {
         None
     }
+
+    /// What carries traffic frames beside the stream, if there is something.
+    fn beside(&mut self) -> Option<&mut dyn Beside> {
+        None
+    }
+}
+
+/// Carries traffic frames beside a stream: each by itself, in no order, and not again if it gets lost.
+pub(crate) trait Beside {
+    /// Sends a frame. Pending while it would only wait, and to be called with the same frame then.
+    ///
+    /// # Errors
+    /// The connection broke.
+    fn poll_send(&mut self, frame: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// The next frame, whole, of which nothing was looked at. Pending for ever when the connection is over, which the stream tells.
+    fn poll_recv(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<PacketBuf>;
+
+    /// Longest packet, in bytes, that should go into a frame, for what gets lost of late; [`usize::MAX`] if any may.
+    fn frame_len(&mut self) -> usize;
+
+    /// What was dropped since this was last asked.
+    fn take_drops(&mut self) -> DropCounters;
 }
 
 impl Stream for ws::WsStream<Box<dyn Stream>> {
@@ -59,28 +90,53 @@ pub(crate) struct Ends {
 }
 
 /// A connection that came to a listener. What its transport says first is not said yet.
-pub(crate) struct Incoming {
-    /// What kind of listener it came to.
-    pub(crate) scheme: Scheme,
-    /// The connection.
-    pub(crate) connection: Connection,
+pub(crate) enum Incoming {
+    /// Over TCP.
+    Tcp {
+        /// What kind of listener it came to.
+        scheme: Scheme,
+        /// Our side of TLS.
+        tls: Arc<NodeTls>,
+        /// The connection.
+        connection: Connection,
+    },
+    /// Over QUIC.
+    Quic(quic::Incoming),
 }
 
 /// Accepts connections.
-pub(crate) struct Listener {
-    scheme: Scheme,
-    listener: tcp::Listener,
+pub(crate) enum Listener {
+    /// Over TCP.
+    Tcp {
+        /// What is spoken there.
+        scheme: Scheme,
+        /// Our side of TLS.
+        tls: Arc<NodeTls>,
+        /// The socket.
+        listener: tcp::Listener,
+    },
+    /// Over QUIC.
+    Quic(quic::Listener),
 }
 
 /// Connects to a peer; names are resolved anew.
 ///
 /// # Errors
 /// Nothing answered, or not in time.
-pub(crate) async fn dial(uri: &PeerUri) -> Result<Connection, DialError> {
+pub(crate) async fn dial(uri: &PeerUri, dialler: &quic::Dialler) -> Result<Connection, DialError> {
+    if uri.scheme == Scheme::Quic {
+        return quic::dial(dialler, &uri.host, uri.port, uri.interface.as_ref(), uri.key).await;
+    }
+    let tls = &dialler.tls;
     let Connection { stream, ends } = tcp::dial(&uri.host, uri.port, uri.interface.as_ref()).await?;
     match uri.scheme {
-        Scheme::Tcp => Ok(Connection { stream, ends }),
+        Scheme::Tcp | Scheme::Quic => Ok(Connection { stream, ends }),
         Scheme::Ws => websocket(ws::connect(stream, &uri.host, uri.port, &uri.path).await, ends),
+        Scheme::Tls => channel(tls.connect(stream, &uri.host, uri.key).await, ends),
+        Scheme::Wss => {
+            let Connection { stream, ends } = channel(tls.connect_web(stream, &uri.host, uri.key).await, ends)?;
+            websocket(ws::connect(stream, &uri.host, uri.port, &uri.path).await, ends)
+        }
     }
 }
 
@@ -88,15 +144,24 @@ pub(crate) async fn dial(uri: &PeerUri) -> Result<Connection, DialError> {
 ///
 /// # Errors
 /// The address is taken, not ours, or not allowed.
-pub(crate) fn listen(uri: &ListenUri) -> Result<Listener, ListenError> {
-    let listener = tcp::listen(uri.address, uri.interface.as_ref())?;
-    Ok(Listener { scheme: uri.scheme, listener })
+pub(crate) fn listen(uri: &ListenUri, tls: &Arc<NodeTls>) -> Result<Listener, ListenError> {
+    let (address, interface) = (uri.address, uri.interface.as_ref());
+    match uri.scheme {
+        Scheme::Quic => quic::listen(tls, address, interface).map(Listener::Quic),
+        scheme => {
+            let listener = tcp::listen(address, interface)?;
+            Ok(Listener::Tcp { scheme, tls: Arc::clone(tls), listener })
+        }
+    }
 }
 
 impl Listener {
     /// Where it listens, with the port that the system chose.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.listener.address()
+        match self {
+            Self::Tcp { listener, .. } => listener.address(),
+            Self::Quic(listener) => listener.address(),
+        }
     }
 
     /// The next connection that does not come over the overlay.
@@ -104,19 +169,32 @@ impl Listener {
     /// # Errors
     /// The system is out of something; it may have it again later.
     pub(crate) async fn accept(&self) -> io::Result<Incoming> {
-        Ok(Incoming { scheme: self.scheme, connection: self.listener.accept().await? })
+        match self {
+            Self::Tcp { scheme, tls, listener } => {
+                let connection = listener.accept().await?;
+                Ok(Incoming::Tcp { scheme: *scheme, tls: Arc::clone(tls), connection })
+            }
+            Self::Quic(listener) => listener.accept().await.map(Incoming::Quic),
+        }
     }
 }
 
 impl Incoming {
     /// Who is at its ends.
     pub(crate) fn ends(&self) -> Ends {
-        self.connection.ends
+        match self {
+            Self::Tcp { connection, .. } => connection.ends,
+            Self::Quic(incoming) => incoming.ends(),
+        }
     }
 
     /// Where it comes from, for people.
     pub(crate) fn uri(&self) -> String {
-        format!("{}://{}", self.scheme, self.connection.ends.remote)
+        let scheme = match self {
+            Self::Tcp { scheme, .. } => *scheme,
+            Self::Quic(_) => Scheme::Quic,
+        };
+        format!("{scheme}://{}", self.ends().remote)
     }
 
     /// Says what the transport says first. Takes as long as the other side likes, up to [`HELLO_TIMEOUT`], so each connection is to be
@@ -125,12 +203,30 @@ impl Incoming {
     /// # Errors
     /// The other side did not do its part.
     pub(crate) async fn open(self) -> Result<Connection, DialError> {
-        let Connection { stream, ends } = self.connection;
-        match self.scheme {
-            Scheme::Tcp => Ok(Connection { stream, ends }),
+        let (scheme, tls, Connection { stream, ends }) = match self {
+            Self::Tcp { scheme, tls, connection } => (scheme, tls, connection),
+            Self::Quic(incoming) => return incoming.open().await,
+        };
+        match scheme {
+            Scheme::Tcp | Scheme::Quic => Ok(Connection { stream, ends }),
             Scheme::Ws => websocket(ws::accept(stream).await, ends),
+            Scheme::Tls => channel(tls.accept(stream).await, ends),
+            Scheme::Wss => {
+                let both = async {
+                    let Connection { stream, ends } = channel(tls.accept_web(stream).await, ends)?;
+                    websocket(ws::accept(stream).await, ends)
+                };
+                // One after the other, within the time of one.
+                let late = |_| Err(DialError::TimedOut(HELLO_TIMEOUT));
+                tokio::time::timeout(HELLO_TIMEOUT, both).await.unwrap_or_else(late)
+            }
         }
     }
+}
+
+fn channel(opened: Result<(tls::Channel, Carrier), tls::TlsError>, ends: Ends) -> Result<Connection, DialError> {
+    let (stream, carrier) = opened.map_err(|source| DialError::Tls { address: ends.remote, source })?;
+    Ok(Connection { stream: Box::new(stream), ends: Ends { carrier, ..ends } })
 }
 
 fn websocket(
@@ -138,7 +234,9 @@ fn websocket(
     ends: Ends,
 ) -> Result<Connection, DialError> {
     let stream = opened.map_err(|source| DialError::Upgrade { address: ends.remote, source })?;
-    Ok(Connection { stream: Box::new(stream), ends: Ends { carrier: Carrier::WebSocket, ..ends } })
+    // What a channel underneath has proven stays proven.
+    let carrier = if ends.carrier.proven_key().is_some() { ends.carrier } else { Carrier::WebSocket };
+    Ok(Connection { stream: Box::new(stream), ends: Ends { carrier, ..ends } })
 }
 
 /// Whether a connection with this end would run over the overlay itself. Such peerings are refused: they would carry the
@@ -172,6 +270,14 @@ pub(crate) enum DialError {
         /// The kernel's answer.
         source: std::io::Error,
     },
+    /// The connection is there, and no TLS over it.
+    #[error("no TLS with {address}: {source}")]
+    Tls {
+        /// The peer's address.
+        address: SocketAddr,
+        /// What went wrong.
+        source: tls::TlsError,
+    },
     /// The connection is there, and no WebSocket over it.
     #[error("no WebSocket with {address}: {source}")]
     Upgrade {
@@ -179,6 +285,14 @@ pub(crate) enum DialError {
         address: SocketAddr,
         /// What went wrong.
         source: ws::UpgradeError,
+    },
+    /// There is no QUIC connection.
+    #[error("no QUIC connection with {address}: {source}")]
+    Quic {
+        /// The peer's address.
+        address: SocketAddr,
+        /// What went wrong.
+        source: quic::QuicError,
     },
     /// Nothing came back.
     #[error("no answer within {} s", .0.as_secs())]

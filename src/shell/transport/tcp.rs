@@ -20,7 +20,7 @@ use crate::time::Duration;
 
 /// How long dialling may take, with resolving the name. A reference node takes its inbound peers one at a time, but that delays
 /// the hello, not the connection.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long dialling a neighbour may take: the reference's limit (specification §12).
 const NEIGHBOUR_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much later the next address of a name is tried (RFC 8305 §5).
@@ -40,7 +40,8 @@ const BACKLOG: u32 = 128;
 pub(crate) async fn dial(host: &Host, port: u16, interface: Option<&InterfaceName>) -> Result<Connection, DialError> {
     let attempt = async {
         let addresses = resolve(host, port).await?;
-        race(addresses, interface.map(InterfaceName::as_str)).await
+        let interface = interface.map(InterfaceName::as_str);
+        race(addresses, |address| connect(address, interface)).await
     };
     tokio::time::timeout(DIAL_TIMEOUT, attempt).await.unwrap_or(Err(DialError::TimedOut(DIAL_TIMEOUT)))
 }
@@ -134,7 +135,7 @@ fn connection(stream: TcpStream, remote: SocketAddr) -> io::Result<Option<Connec
     }))
 }
 
-async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, DialError> {
+pub(super) async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, DialError> {
     let name = match host {
         Host::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, port)]),
         Host::Name(name) => name,
@@ -167,13 +168,20 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     turns
 }
 
-async fn race(addresses: Vec<SocketAddr>, interface: Option<&str>) -> Result<Connection, DialError> {
+/// Tries the addresses, each a little later than the one before; the first that answers wins.
+pub(super) async fn race<A>(
+    addresses: Vec<SocketAddr>,
+    attempt: impl Fn(SocketAddr) -> A,
+) -> Result<Connection, DialError>
+where
+    A: Future<Output = Result<Connection, DialError>>,
+{
     let mut attempts = FuturesUnordered::new();
     let mut waiting = addresses.into_iter();
     let mut last_error = None;
     loop {
         match waiting.next() {
-            Some(address) => attempts.push(connect(address, interface)),
+            Some(address) => attempts.push(attempt(address)),
             None if attempts.is_empty() => break,
             None => {}
         }
@@ -188,7 +196,7 @@ async fn race(addresses: Vec<SocketAddr>, interface: Option<&str>) -> Result<Con
 }
 
 /// The address with the interface as its scope, which link-local addresses need.
-fn scoped(address: SocketAddr, interface: Option<&str>) -> Result<SocketAddr, DialError> {
+pub(super) fn scoped(address: SocketAddr, interface: Option<&str>) -> Result<SocketAddr, DialError> {
     match (address, interface) {
         (SocketAddr::V6(v6), Some(name)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
             let index = nix::net::if_::if_nametoindex(name).map_err(|_| DialError::NoInterface(name.to_owned()))?;
@@ -199,14 +207,14 @@ fn scoped(address: SocketAddr, interface: Option<&str>) -> Result<SocketAddr, Di
 }
 
 /// IPv4 as IPv4, also where it came through an IPv6 socket.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
         IpAddr::V6(_) => address,
     }
 }
 
-fn listen_error(address: SocketAddr, source: io::Error) -> ListenError {
+pub(super) fn listen_error(address: SocketAddr, source: io::Error) -> ListenError {
     match source.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EADDRINUSE) => ListenError::InUse(address),
         Some(Errno::EADDRNOTAVAIL) => ListenError::NotOurs(address),
@@ -255,7 +263,8 @@ mod tests {
             // Nothing listens at the first: the second must be tried without waiting for a timeout.
             let listener = listen("127.0.0.1:0".parse().unwrap(), None).unwrap();
             let dead = listen("[::1]:0".parse().unwrap(), None).unwrap().address();
-            let (dialled, accepted) = tokio::join!(race(vec![dead, listener.address()], None), listener.accept());
+            let (dialled, accepted) =
+                tokio::join!(race(vec![dead, listener.address()], |address| connect(address, None)), listener.accept());
             assert_eq!(dialled.unwrap().ends.remote, listener.address());
             accepted.unwrap();
         });
