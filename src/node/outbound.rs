@@ -1,13 +1,12 @@
 //! From the host to the overlay: which packets may leave, to whom, and how they are sealed, framed and queued.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use crate::addr::{Destination, may_send_from};
 use crate::buf::PacketBuf;
 use crate::drops::DropReason;
 use crate::ip::{Ipv6View, MIN_MTU, icmp, offload, segment};
 use crate::keys::PublicKey;
-use crate::node::outbox::{Flow, Outbox};
+use crate::node::flow::{self, Flow, PROTOCOL_FLOW};
+use crate::node::outbox::Outbox;
 use crate::node::resolver::{self, Question};
 use crate::node::{Node, Port};
 use crate::router::Verdict;
@@ -17,8 +16,6 @@ use crate::wire::coords::Coords;
 use crate::wire::frame::{self, MAX_FRAME_LEN};
 use crate::wire::session::lookup::LookupQuestion;
 
-/// Handshakes, lookups and control messages: rare and small, in a flow of their own.
-pub(super) const PROTOCOL_FLOW: Flow = 0;
 /// A destination whose session has been missing for this long is reported to the application, while its newest packets are kept.
 const REPORT_AFTER: Duration = Duration::from_secs(5);
 
@@ -134,7 +131,7 @@ impl Node {
     }
 
     fn seal_packet(&mut self, packet: PacketBuf, destination: Destination, owner: &PublicKey, now: Instant) {
-        let flow = flow_of(&packet);
+        let flow = flow::of_packet(&packet);
         match self.sessions.seal(owner, packet, now) {
             Sealed::Ready(message) => self.send_to(owner, message, flow, now),
             Sealed::NotReady(packet) => self.keep(packet, destination, now),
@@ -226,20 +223,4 @@ impl Node {
             self.give_to_host(error);
         }
     }
-}
-
-/// The flow of the packet inside, which only we can see: addresses, protocol and the first four bytes after the fixed header (ports, or an
-/// ICMPv6 type and code).
-fn flow_of(packet: &[u8]) -> Flow {
-    let mut hasher = DefaultHasher::new();
-    packet.get(6..7).hash(&mut hasher);
-    packet.get(8..44).hash(&mut hasher);
-    hasher.finish()
-}
-
-/// The flow of a frame that we relay: who talks to whom.
-pub(super) fn relay_flow(source: &PublicKey, destination: &PublicKey) -> Flow {
-    let mut hasher = DefaultHasher::new();
-    (source, destination).hash(&mut hasher);
-    hasher.finish()
 }

@@ -4,7 +4,7 @@
 //! Fair queueing with CoDel per flow (RFC 8290, RFC 8289). Each flow has its own queue; queues take turns by deficit round robin, and
 //! a flow that has just begun to send (a ping, a handshake, a TCP acknowledgement) goes before those that keep a queue. A queue whose
 //! frames have waited longer than `TARGET` for a whole `INTERVAL` loses frames at its head until the delay is gone, which is what
-//! makes TCP slow down before the queue is long. Memory is bounded: beyond [`Outbox::limit`] the fattest flow loses its oldest frame, so a
+//! makes TCP slow down before the queue is long. Memory is bounded: beyond [`Outbox::limit`] the fattest flow loses its oldest frames, so a
 //! flood harms itself.
 //!
 //! A relay sees flows as (source key, destination key); our own packets come with the flow of the packet inside, so that a download
@@ -16,8 +16,7 @@ use crate::bounded::ByteQueue;
 use crate::buf::PacketBuf;
 use crate::time::{Duration, Instant};
 
-/// Names a flow: any hash of what identifies it.
-pub type Flow = u64;
+pub use crate::node::flow::Flow;
 
 /// Queueing delay that is tolerated for ever (RFC 8289 §4.3 suggests 5 % of the interval).
 const TARGET: Duration = Duration::from_millis(5);
@@ -27,8 +26,13 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const BYTE_LIMIT: usize = 8 << 20;
 /// The same for all peerings of a node together. From 256 on each has less: of 4,095, 250 ordinary frames.
 const NODE_BYTE_LIMIT: usize = 2 << 30;
-/// Different flows told apart per peering; more share queues.
-const BUCKETS: u64 = 256;
+/// Flows with a queue of their own at each peering. While there are so many, others share a few queues: a flood of flows costs each of its own
+/// the most. (With a fixed number of queues for all, one ping in sixty would always wait behind one of four downloads.)
+const MAX_FLOWS: usize = 512;
+const SHARED: u64 = 64;
+/// Frames that the fattest flow loses at a time at most, so that whoever has many flows does not have them walked for each frame (RFC 8290 §4.1
+/// does the same).
+const DROPPED_AT_ONCE: usize = 16;
 /// Frames of a flow that may wait for ever: with fewer TCP loses all it has under way and has to wait for its timer. Not if they are long.
 const ALWAYS_KEPT: usize = 2;
 const LONG: usize = 6_000;
@@ -62,7 +66,7 @@ impl Outbox {
 
     /// Queues a traffic frame of `flow`; returns how many frames had to go to keep within `limit` bytes.
     pub fn push(&mut self, frame: PacketBuf, flow: Flow, limit: usize, now: Instant) -> usize {
-        let bucket = flow % BUCKETS;
+        let bucket = self.bucket(flow);
         let fresh = &mut self.fresh;
         let queue = self.flows.entry(bucket).or_insert_with(|| {
             fresh.push_back(bucket);
@@ -71,8 +75,11 @@ impl Outbox {
         self.bytes += frame.footprint();
         queue.frames.push(frame, usize::MAX, now);
         let mut dropped = 0;
-        while self.bytes > limit && self.drop_from_fattest() {
-            dropped += 1;
+        while self.bytes > limit {
+            match self.drop_from_fattest() {
+                0 => break,
+                some => dropped += some,
+            }
         }
         dropped
     }
@@ -144,11 +151,23 @@ impl Outbox {
         }
     }
 
-    fn drop_from_fattest(&mut self) -> bool {
-        let fattest = self.flows.values_mut().max_by_key(|queue| queue.frames.bytes());
-        let Some((_, frame)) = fattest.and_then(|queue| queue.frames.pop()) else { return false };
-        self.bytes -= frame.footprint();
-        true
+    /// The queue of a flow: its own, if it has one or there is room for one.
+    fn bucket(&self, flow: Flow) -> u64 {
+        if self.flows.len() < MAX_FLOWS || self.flows.contains_key(&flow) { flow } else { u64::MAX - flow % SHARED }
+    }
+
+    /// Drops the oldest frames of whoever has the most, up to half of it; at least one, if there is any.
+    fn drop_from_fattest(&mut self) -> usize {
+        let Some(fattest) = self.flows.values_mut().max_by_key(|queue| queue.frames.bytes()) else { return 0 };
+        let (before, mut dropped) = (fattest.frames.bytes(), 0);
+        while dropped < DROPPED_AT_ONCE && (dropped == 0 || fattest.frames.bytes() > before / 2) {
+            if fattest.frames.pop().is_none() {
+                break;
+            }
+            dropped += 1;
+        }
+        self.bytes -= before - fattest.frames.bytes();
+        dropped
     }
 }
 
@@ -268,6 +287,18 @@ mod tests {
         assert!(dropped > 100 && outbox.bytes() <= BYTE_LIMIT);
         let marks: Vec<u8> = std::iter::from_fn(|| outbox.pop(Instant::ZERO).0.map(|frame| frame[0])).collect();
         assert_eq!(marks.iter().filter(|mark| **mark == 2).count(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_flows_is_bounded_and_takes_nothing_from_the_flows_before_it() {
+        let mut outbox = Outbox::default();
+        outbox.push(frame(100, 2), 7, BYTE_LIMIT, Instant::ZERO);
+        let dropped: usize = (0..40_000u64)
+            .map(|flow| outbox.push(frame(400, 1), flow.wrapping_mul(0x9e37_79b9_7f4a_7c15), BYTE_LIMIT, Instant::ZERO))
+            .sum();
+        assert!(dropped > 1_000 && outbox.bytes() <= BYTE_LIMIT);
+        assert!(outbox.flows.len() <= MAX_FLOWS + SHARED as usize);
+        assert_eq!(outbox.pop(Instant::ZERO).0.map(|frame| frame[0]), Some(2));
     }
 
     #[test]
