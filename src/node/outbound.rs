@@ -19,9 +19,12 @@ use crate::wire::session::lookup::LookupQuestion;
 /// A destination whose session has been missing for this long is reported to the application, while its newest packets are kept.
 const REPORT_AFTER: Duration = Duration::from_secs(5);
 
-/// MTU towards nodes whose way begins with a slow peering, in bytes. TCP cannot have less than a packet under way, nor less than a few if one
-/// gets lost: with large ones that is a queue of a second. The host still hands over many at a time.
-const SLOW_MTU: usize = 1_500;
+/// MTU towards nodes whose way begins with a slow peering, in bytes: that of Ethernet, or what fits a frame of that peering, and at most this.
+/// TCP cannot have less than a packet under way, nor less than a few if one gets lost: with large ones that is a queue of a second. The host
+/// still hands over many at a time.
+const SLOW_MTU: (usize, usize) = (1_500, 7_200);
+/// Frames at least so long have room for one packet each: with two in three Ethernet frames there would be nothing left to choose.
+const ROOMY_FRAME: usize = 5_000;
 
 /// Why the host is told that its packet did not get through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +97,11 @@ impl Node {
         };
         let limits = self.packet_limits(&owner);
         let good = self.good_len(&owner, now);
-        let wanted = if good == usize::MAX { usize::MAX } else { SLOW_MTU };
+        let wanted = match good {
+            usize::MAX => usize::MAX,
+            0..ROOMY_FRAME => SLOW_MTU.0,
+            good => good.min(SLOW_MTU.1),
+        };
         let largest = limits.frame.min(limits.mtu).min(wanted).max(MIN_MTU);
         if offload::unit_len(&packet) > largest {
             self.drops.count(DropReason::TooBig);
@@ -113,13 +120,21 @@ impl Node {
         }
     }
 
-    /// How long packets to a node should be at most, so that none holds up others for long on the first peering of its way.
+    /// How long packets to a node should be at most, so that no frame holds up others for long on the first peering of its way.
     fn good_len(&self, to: &PublicKey, now: Instant) -> usize {
         if self.slow_peerings == 0 {
             return usize::MAX;
         }
-        let port = self.router.first_hop(to, self.coords_for(to), now);
-        port.and_then(|port| self.peerings.get(&port)).map_or(usize::MAX, |peering| peering.frame_len)
+        let coords = self.coords_for(to);
+        let port = self.router.first_hop(to, coords, now);
+        match port.and_then(|port| self.peerings.get(&port)) {
+            Some(peering) if peering.is_slow() => {
+                let nowhere = Coords::default();
+                let overhead = frame::traffic_overhead(coords.unwrap_or(&nowhere), self.router.coords());
+                peering.frame_len.saturating_sub(overhead + PACKET_OVERHEAD)
+            }
+            _ => usize::MAX,
+        }
     }
 
     /// Tells how long frames for a peering should be at most, in bytes: where they would take long, TCP's large packets are cut.

@@ -2,7 +2,8 @@
 //! the router, where a newer announcement still replaces an older one.)
 //!
 //! Fair queueing with CoDel per flow (RFC 8290, RFC 8289). Each flow has its own queue; queues take turns by deficit round robin, and
-//! a flow that has just begun to send (a ping, a handshake, a TCP acknowledgement) goes before those that keep a queue. A queue whose
+//! a flow that sends little (a ping, a handshake, a TCP acknowledgement) goes before those that keep a queue, as long as it has sent less than
+//! one turn's worth since its last turn. A queue whose
 //! frames have waited longer than `TARGET` for a whole `INTERVAL` loses frames at its head until the delay is gone, which is what
 //! makes TCP slow down before the queue is long. Memory is bounded: beyond [`Outbox::limit`] the fattest flow loses its oldest frames, so a
 //! flood harms itself.
@@ -35,7 +36,7 @@ const SHARED: u64 = 64;
 const DROPPED_AT_ONCE: usize = 16;
 /// Frames of a flow that may wait for ever: with fewer TCP loses all it has under way and has to wait for its timer. Not if they are long.
 const ALWAYS_KEPT: usize = 2;
-const LONG: usize = 6_000;
+const LONG: usize = 9_500;
 /// Bytes that a flow may send per turn: two Ethernet frames. Whoever sends longer frames than that waits for several turns after each, so a
 /// ping waits for one frame of each other flow at the most, and for a short one where frames are kept short.
 const QUANTUM: i64 = 3_000;
@@ -43,9 +44,9 @@ const QUANTUM: i64 = 3_000;
 /// The queues of one peering.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// A flow is here exactly while it is in one of the two lists.
+    /// A flow is here exactly while it is in one of the two lists, or in both.
     flows: BTreeMap<u64, FlowQueue>,
-    /// Flows that began to send since their queue was last empty, then those that keep a queue (RFC 8290 §4.1).
+    /// Flows that go first, then those that wait for their turn (RFC 8290 §4.1).
     fresh: VecDeque<u64>,
     steady: VecDeque<u64>,
     bytes: usize,
@@ -54,7 +55,11 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct FlowQueue {
     frames: ByteQueue,
+    /// What it may still send before its next turn, in bytes.
     deficit: i64,
+    /// In which lists it is.
+    is_fresh: bool,
+    is_steady: bool,
     codel: Codel,
 }
 
@@ -67,12 +72,17 @@ impl Outbox {
     /// Queues a traffic frame of `flow`; returns how many frames had to go to keep within `limit` bytes.
     pub fn push(&mut self, frame: PacketBuf, flow: Flow, limit: usize, now: Instant) -> usize {
         let bucket = self.bucket(flow);
-        let fresh = &mut self.fresh;
-        let queue = self.flows.entry(bucket).or_insert_with(|| {
-            fresh.push_back(bucket);
-            FlowQueue { deficit: QUANTUM, ..FlowQueue::default() }
-        });
+        let queue = self.flows.entry(bucket).or_insert_with(|| FlowQueue { deficit: QUANTUM, ..FlowQueue::default() });
         self.bytes += frame.footprint();
+        // What is longer than a turn waits for one, or the beginnings of a few downloads would go before everything else.
+        let sparse = queue.frames.is_empty() && queue.deficit > 0 && frame.len() as i64 <= QUANTUM;
+        if sparse && !queue.is_fresh {
+            queue.is_fresh = true;
+            self.fresh.push_back(bucket);
+        } else if !queue.is_fresh && !queue.is_steady {
+            queue.is_steady = true;
+            self.steady.push_back(bucket);
+        }
         queue.frames.push(frame, usize::MAX, now);
         let mut dropped = 0;
         while self.bytes > limit {
@@ -88,16 +98,13 @@ impl Outbox {
     pub fn pop(&mut self, now: Instant) -> (Option<PacketBuf>, usize) {
         let mut dropped = 0;
         while let Some((bucket, fresh)) = self.turn() {
-            let alone = self.fresh.len() + self.steady.len() == 1;
+            let alone = self.flows.len() == 1;
             let Some(queue) = self.flows.get_mut(&bucket) else {
                 self.end_turn(fresh);
                 continue;
             };
             if queue.deficit <= 0 {
-                // Alone there is nobody to wait for.
-                queue.deficit = if alone { QUANTUM } else { queue.deficit + QUANTUM };
-                self.end_turn(fresh);
-                self.steady.push_back(bucket);
+                self.wait_for_turn(bucket, fresh, alone);
                 continue;
             }
             let before = queue.frames.bytes();
@@ -140,12 +147,32 @@ impl Outbox {
         list.pop_front();
     }
 
-    /// An empty queue leaves; a fresh flow goes through the steady list first, or it could keep its precedence by
-    /// sending one frame at a time (RFC 8290 §4.2).
+    /// A flow that has sent what it may gets as much again at its next turn, which is that of everybody once around.
+    fn wait_for_turn(&mut self, bucket: u64, fresh: bool, alone: bool) {
+        self.end_turn(fresh);
+        let Some(queue) = self.flows.get_mut(&bucket) else { return };
+        if fresh {
+            queue.is_fresh = false;
+            if queue.is_steady {
+                return;
+            }
+        }
+        // Alone there is nobody to wait for.
+        queue.deficit = if alone { QUANTUM } else { queue.deficit + QUANTUM };
+        queue.is_steady = true;
+        self.steady.push_back(bucket);
+    }
+
+    /// An empty queue leaves when its turn comes. Not before, if there are others, or a flow could always go first by sending one frame
+    /// at a time (RFC 8290 §4.2); until then it goes first while something is left of its last turn.
     fn retire(&mut self, bucket: u64, fresh: bool) {
         self.end_turn(fresh);
-        if fresh && !self.steady.is_empty() {
-            self.steady.push_back(bucket);
+        let Some(queue) = self.flows.get_mut(&bucket) else { return };
+        if fresh && (queue.is_steady || !self.steady.is_empty()) {
+            queue.is_fresh = false;
+            if !std::mem::replace(&mut queue.is_steady, true) {
+                self.steady.push_back(bucket);
+            }
         } else {
             self.flows.remove(&bucket);
         }
@@ -258,6 +285,36 @@ mod tests {
             outbox.pop(Instant::ZERO);
         }
         outbox.push(frame(100, 2), 2, BYTE_LIMIT, Instant::ZERO);
+        assert_eq!(outbox.pop(Instant::ZERO).0.map(|frame| frame[0]), Some(2));
+    }
+
+    #[test]
+    fn who_sends_little_goes_first_every_time_and_who_sends_more_than_a_turn_does_not() {
+        for (len, overtakes) in [(200, true), (1_600, false)] {
+            let mut outbox = Outbox::default();
+            for n in 0..400 {
+                outbox.push(frame(30_000, 1), 1 + n % 4, usize::MAX, Instant::ZERO);
+            }
+            let mut waited = 0;
+            for _ in 0..12 {
+                outbox.push(frame(len, 2), 9, usize::MAX, Instant::ZERO);
+                while outbox.pop(Instant::ZERO).0.unwrap()[0] == 1 {
+                    waited += 1;
+                }
+                // A ping every 30,000 bytes, while a turn of all four is ten times that.
+                outbox.pop(Instant::ZERO);
+            }
+            assert_eq!(waited == 0, overtakes, "{len}: {waited}");
+        }
+    }
+
+    #[test]
+    fn the_beginnings_of_downloads_do_not_go_first() {
+        let mut outbox = Outbox::default();
+        for flow in 1..5 {
+            outbox.push(frame(30_000, 1), flow, BYTE_LIMIT, Instant::ZERO);
+        }
+        outbox.push(frame(200, 2), 9, BYTE_LIMIT, Instant::ZERO);
         assert_eq!(outbox.pop(Instant::ZERO).0.map(|frame| frame[0]), Some(2));
     }
 

@@ -20,7 +20,9 @@ use crate::time::Duration;
 #[derive(Clone, Copy, Debug)]
 struct Info {
     _states_and_options: [u8; 8],
-    _timeouts_and_segments: [u32; 15],
+    _timeouts: [u32; 2],
+    send_segment: u32,
+    _segments_and_times: [u32; 12],
     /// Smoothed, in microseconds.
     round_trip: u32,
     _windows: [u32; 8],
@@ -62,6 +64,7 @@ impl Stream for MeasuredTcp {
             acked,
             outstanding: usize::try_from(self.written.saturating_sub(acked)).unwrap_or(usize::MAX),
             round_trip: Duration::from_micros(info.round_trip.into()),
+            segment: info.send_segment as usize,
         })
     }
 }
