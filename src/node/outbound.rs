@@ -19,12 +19,11 @@ use crate::wire::session::lookup::LookupQuestion;
 /// A destination whose session has been missing for this long is reported to the application, while its newest packets are kept.
 const REPORT_AFTER: Duration = Duration::from_secs(5);
 
-/// MTU towards nodes whose way begins with a slow peering, in bytes: that of Ethernet, or what fits a frame of that peering, and at most this.
-/// TCP cannot have less than a packet under way, nor less than a few if one gets lost: with large ones that is a queue of a second. The host
-/// still hands over many at a time.
-const SLOW_MTU: (usize, usize) = (1_500, 7_200);
-/// Frames at least so long have room for one packet each: with two in three Ethernet frames there would be nothing left to choose.
+/// Where frames should be short, packets have the length of a frame, so that each costs the headers of one. Only if frames are shorter than
+/// this (three Ethernet frames, on links below 6 Mbit/s) packets are an Ethernet's: TCP cannot have less than a packet under way, nor less than
+/// a few if one gets lost, and with large ones that is a queue of a second. The host still hands over many at a time.
 const ROOMY_FRAME: usize = 5_000;
+const SMALL_MTU: usize = 1_500;
 
 /// Why the host is told that its packet did not get through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,11 +96,7 @@ impl Node {
         };
         let limits = self.packet_limits(&owner);
         let good = self.good_len(&owner, now);
-        let wanted = match good {
-            usize::MAX => usize::MAX,
-            0..ROOMY_FRAME => SLOW_MTU.0,
-            good => good.min(SLOW_MTU.1),
-        };
+        let wanted = if good < ROOMY_FRAME { SMALL_MTU } else { good };
         let largest = limits.frame.min(limits.mtu).min(wanted).max(MIN_MTU);
         if offload::unit_len(&packet) > largest {
             self.drops.count(DropReason::TooBig);
