@@ -98,13 +98,14 @@ impl Node {
         let good = self.good_len(&owner, now);
         let wanted = if good < ROOMY_FRAME { SMALL_MTU } else { good };
         let largest = limits.frame.min(limits.mtu).min(wanted).max(MIN_MTU);
-        if offload::unit_len(&packet) > largest {
+        let (unit_len, is_sound) = offload::extent(&packet);
+        if unit_len > largest {
             self.drops.count(DropReason::TooBig);
             return self.reject(&packet, Rejection::TooBig(largest), now);
         }
         let frame = limits.frame.max(MIN_MTU);
         // One that stands for more than the other side takes is cut too: TCP's segments may be short.
-        if packet.len() <= frame.min(good) && offload::is_sound(&packet) {
+        if packet.len() <= frame.min(good) && is_sound {
             return self.seal_packet(packet, destination, &owner, now);
         }
         // It stands for many of which each fits.
