@@ -22,7 +22,7 @@ use serde::Deserialize;
 pub use error::{ConfigError, Position};
 pub use secret::{Secret, WeakSecret};
 pub use uri::{Host, ListenUri, PeerUri, Scheme, UriError};
-pub use values::{InterfaceName, LogFilter, LogFormat, TunName, ValueError};
+pub use values::{InterfaceName, LogFilter, LogFormat, SessionCipher, TunName, ValueError};
 
 use values::{available_metrics_listen, distinct, optional_group, optional_path, section};
 
@@ -121,6 +121,8 @@ pub struct SessionSection {
     /// File of the group password; none for sessions with anyone.
     #[serde(deserialize_with = "optional_path")]
     pub password_file: Option<PathBuf>,
+    /// What packets are sealed with.
+    pub cipher: SessionCipher,
 }
 
 /// `[discovery]`

@@ -11,6 +11,7 @@
 //! [`Node::handle_timeout`] when that time has come. Nothing here blocks, reads a clock or fails on input: what cannot be handled is
 //! counted by [`DropReason`].
 
+mod flow;
 pub mod fuzz_body;
 mod inbound;
 mod outbound;
@@ -396,7 +397,7 @@ impl Node {
             }
             while let Some((to, message)) = self.sessions.poll_transmit() {
                 busy = true;
-                self.send_to(&to, message, outbound::PROTOCOL_FLOW, now);
+                self.send_to(&to, message, flow::PROTOCOL_FLOW, now);
             }
             while let Some(question) = self.resolver.poll_question(now) {
                 busy = true;

@@ -361,9 +361,9 @@ impl Core {
                 let Some(failed) = self.wanted.ended(&name, reason, now) else { return };
                 let next = failed.next_in.as_secs_f32();
                 if up.is_none() && !failed.known {
-                    tracing::info!("no peering with {name}: {reason}; next attempt in {next:.1} s");
+                    tracing::info!("no peering with {name}: {reason}; next attempt in {next:.2} s");
                 } else {
-                    tracing::debug!("no peering with {name}: {reason}; next attempt in {next:.1} s");
+                    tracing::debug!("no peering with {name}: {reason}; next attempt in {next:.2} s");
                 }
             }
             Origin::Lan { interface, dialled } => {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::addr::{Address, Subnet};
-use crate::config::{Config, ListenUri, Scheme, TunName};
+use crate::config::{Config, ListenUri, Scheme, SessionCipher, TunName};
 use crate::discovery::DiscoveryConfig;
 use crate::keys::Keypair;
 use crate::node::{Node, NodeConfig};
@@ -198,7 +198,7 @@ async fn start_core(
     let node_config = NodeConfig {
         mtu: config.tun.mtu,
         psk,
-        aes: has_aes(),
+        aes: config.session.cipher == SessionCipher::Auto && has_aes(),
         firewall: config.firewall.inbound.clone(),
         max_routes: MAX_ROUTES,
         max_sessions: MAX_SESSIONS,

@@ -39,7 +39,8 @@ impl Drop for QuicStream {
 impl Stream for QuicStream {
     fn path(&self) -> Option<PathSample> {
         let outstanding = self.path.in_flight() as usize + self.datagrams.unsent();
-        Some(PathSample { acked: self.path.acked(), outstanding, round_trip: self.connection.rtt() })
+        let segment = self.connection.max_datagram_size().unwrap_or_default();
+        Some(PathSample { acked: self.path.acked(), outstanding, round_trip: self.connection.rtt(), segment })
     }
 
     fn beside(&mut self) -> Option<&mut dyn Beside> {
