@@ -72,12 +72,17 @@ fn up(link: &mut Link) -> Option<(PublicKey, bool)> {
     }
 }
 
+/// A channel whose other end proved to be this node.
+fn channel(to: u8, binding: u8) -> Carrier {
+    Carrier::Channel { key: pair(to).public(), binding: [binding; 32] }
+}
+
 #[test]
 fn two_nodes_prove_their_keys_to_each_other_over_every_carrier() {
-    let channel = Carrier::Channel { key: PublicKey::ZERO, binding: [5; 32] };
-    for carrier in [Carrier::Tcp, Carrier::WebSocket, Carrier::Unix, channel] {
-        let mut a = Link::new(LinkConfig { carrier, ..dialler() }, NOW);
-        let mut b = Link::new(LinkConfig { carrier, ..listener() }, NOW);
+    let plain = [Carrier::Tcp, Carrier::WebSocket, Carrier::Unix].map(|carrier| (carrier, carrier));
+    for (ours, theirs) in plain.into_iter().chain([(channel(2, 5), channel(1, 5))]) {
+        let mut a = Link::new(LinkConfig { carrier: ours, ..dialler() }, NOW);
+        let mut b = Link::new(LinkConfig { carrier: theirs, ..listener() }, NOW);
         talk(&mut a, &mut b).unwrap();
         assert_eq!(up(&mut a), Some((pair(2).public(), true)));
         assert_eq!(up(&mut b), Some((pair(1).public(), true)));
@@ -157,12 +162,11 @@ fn two_nodes_that_were_both_dialled_cannot_be_joined_by_who_dialled_them() {
 
 #[test]
 fn both_sides_have_to_see_the_same_carrier_and_the_same_channel() {
-    let channel = |n: u8| Carrier::Channel { key: PublicKey::ZERO, binding: [n; 32] };
     for (ours, theirs) in [
         (Carrier::Tcp, Carrier::WebSocket),
         (Carrier::Unix, Carrier::Tcp),
-        (channel(1), channel(2)),
-        (channel(0), Carrier::Tcp),
+        (channel(2, 1), channel(1, 2)),
+        (channel(2, 0), Carrier::Tcp),
     ] {
         let mut a = Link::new(LinkConfig { carrier: ours, ..dialler() }, NOW);
         let mut b = Link::new(LinkConfig { carrier: theirs, ..listener() }, NOW);
