@@ -223,15 +223,15 @@ mod control {
             &["ping", ADDRESS, "-c", "0"],
             &["ping", ADDRESS, "-i", "0"],
             &["status", "--timeout", "0"],
-            &["peer", "add", "tls://192.0.2.1:7464"],
+            &["peer", "add", "gopher://192.0.2.1:7464"],
             &["peer"],
             &["key"],
         ] {
             let output = ctl(arguments).output().unwrap();
             assert_eq!((code(&output), stdout(&output).as_str()), (2, ""), "{arguments:?}");
         }
-        let output = ctl(&["peer", "add", "tls://192.0.2.1:7464"]).output().unwrap();
-        assert!(stderr(&output).contains("use tcp://"), "{}", stderr(&output));
+        let output = ctl(&["peer", "add", "gopher://192.0.2.1:7464"]).output().unwrap();
+        assert!(stderr(&output).contains("use tls://"), "{}", stderr(&output));
         assert!(prints(&mut ctl(&["--help"])).contains("Exit codes: 0 ok"));
     }
 

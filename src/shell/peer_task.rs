@@ -293,6 +293,8 @@ impl PeerTask {
             let mut buffer = ReadBuf::new(self.link.read_buffer());
             let closed = match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 Poll::Pending => return,
+                // TLS wants a goodbye before the end. We need none: what counts is whole frames.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Some(PeerClosed::ByPeer),
                 Poll::Ready(Err(error)) => Some(error.into()),
                 Poll::Ready(Ok(())) => match buffer.filled().len() {
                     0 => Some(PeerClosed::ByPeer),

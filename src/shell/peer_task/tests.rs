@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use super::*;
 use crate::keys::{Keypair, Seed};
 use crate::link::{HELLO_TIMEOUT, SILENCE_TIMEOUT};
+use crate::shell::transport::tls::NodeTls;
 use crate::wire::frame;
 use crate::wire::hello::{HELLO_LEN, Hello};
 
@@ -25,7 +26,7 @@ struct Peering {
 }
 
 impl Peering {
-    fn start(stream: DuplexStream, pair: &Keypair) -> Self {
+    fn start(stream: impl Stream + 'static, pair: &Keypair) -> Self {
         let (to_core, events) = mpsc::channel(2);
         let (batches, to_task) = mpsc::channel(1);
         let (to_core_written, written) = mpsc::unbounded_channel();
@@ -208,4 +209,17 @@ async fn a_peering_that_the_core_lets_go_ends() {
     (peering.batches, _) = mpsc::channel(1);
     assert!(matches!(peering.closed().await, PeerClosed::ByUs));
     assert_eq!(far.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_ends_a_tls_channel_without_a_goodbye_has_closed_the_connection() {
+    let (near, far) = tokio::io::duplex(64 << 10);
+    let (ours, theirs) = (NodeTls::for_tests(1), NodeTls::for_tests(2));
+    let host = crate::config::Host::Name("node.example".to_owned());
+    let (near, far) = tokio::join!(ours.connect(Box::new(near), &host, None), theirs.accept(Box::new(far)));
+    let mut peering = Peering::start(near.unwrap().0, &pairs().0);
+    assert!(matches!(peering.event().await, PeerEvent::Connected(_)));
+    drop(far);
+    let closed = peering.closed().await;
+    assert!(matches!(closed, PeerClosed::ByPeer), "{closed}");
 }

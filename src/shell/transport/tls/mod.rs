@@ -11,7 +11,7 @@ mod tests;
 mod verify;
 mod web;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::ServerCertVerifier;
@@ -128,6 +128,14 @@ impl NodeTls {
     pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server)
     }
+}
+
+/// Whether this is a file of CAs.
+///
+/// # Errors
+/// It cannot be read, or there are none in it.
+pub(crate) fn check_ca_file(path: &Path) -> Result<(), RootsError> {
+    web::load_roots(Some(path)).map(|_| ())
 }
 
 /// What the channel says of the peer, after the handshake: `certificates` are the peer's, `export` exports keying material of 32 bytes under a
