@@ -220,13 +220,6 @@ impl Config {
     /// What is allowed but probably not meant, in sentences.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.peering.require_authenticated {
-            warnings.push(
-                "peering.require_authenticated = true: of all transports only tls:// and wss:// to a node prove the other side's key \
-                 in this version; every other peering will be refused"
-                    .to_owned(),
-            );
-        }
         if self.peering.listen.is_empty() && self.peering.peers.is_empty() && !self.discovery.enabled {
             warnings.push(
                 "peering.listen and peering.peers are both empty: this node will be alone until `pineconectl peer add`"

@@ -55,14 +55,25 @@ pub(crate) struct FromPeer {
 pub(crate) enum PeerEvent {
     /// The connection is there; hellos are being exchanged.
     Connected(Ends),
-    /// The hellos were exchanged: who the peer is, and what it understands.
-    Up(PublicKey, Extensions),
+    /// The hellos were exchanged, and the keys proven if both sides know how.
+    Up(PeerUp),
     /// Frames came.
     Frames(Batch),
     /// Frames or parts of some were dropped, for this reason and so many.
     Dropped(DropReason, u64),
     /// The peering is over. Always the last event.
     Closed(PeerClosed),
+}
+
+/// Who the peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerUp {
+    /// Its key.
+    pub(crate) key: PublicKey,
+    /// Whether it has proven that.
+    pub(crate) proven: bool,
+    /// What it understands beyond plain Pinecone.
+    pub(crate) extensions: Extensions,
 }
 
 /// Why a peering ended.
@@ -173,7 +184,7 @@ struct PeerTask {
 /// What was read and waits for the core.
 struct Incoming {
     events: PollSender<FromPeer>,
-    up: Option<(PublicKey, Extensions)>,
+    up: Option<PeerUp>,
     frames: Batch,
     bytes: usize,
     /// What was dropped and is not told yet.
@@ -226,7 +237,7 @@ impl Incoming {
         }
         ready!(self.events.poll_reserve(cx)).map_err(|_| PeerClosed::ByUs)?;
         let event = match (self.up.take(), dropped) {
-            (Some((key, extensions)), _) => PeerEvent::Up(key, extensions),
+            (Some(up), _) => PeerEvent::Up(up),
             (None, Some((reason, count))) if self.frames.is_empty() => {
                 self.drops.take(reason);
                 PeerEvent::Dropped(reason, count)
@@ -241,8 +252,9 @@ impl Incoming {
 
     fn take(&mut self, event: LinkEvent) {
         match event {
-            LinkEvent::Up { key, extension_version, extensions } => {
-                self.up = Some((key, Extensions::announced(extension_version, extensions)));
+            LinkEvent::Up { key, proven, extension_version, extensions } => {
+                self.up =
+                    Some(PeerUp { key, proven, extensions: Extensions::announced(extension_version, extensions) });
             }
             LinkEvent::Frame(frame) => {
                 self.bytes += frame.len();

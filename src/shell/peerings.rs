@@ -12,10 +12,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::PeerUri;
-use crate::keys::PublicKey;
-use crate::link::LinkConfig;
+use crate::keys::{Keypair, PublicKey};
 use crate::link::window::SendWindow;
+use crate::link::{LinkConfig, PasswordKey, ProofConfig, Side};
 use crate::node::Node;
+use crate::rng::Rng;
 use crate::router::{MAX_PORT, PeerKind, Port};
 use crate::shell::clock::Clock;
 use crate::shell::lan::LanDial;
@@ -26,7 +27,8 @@ use crate::shell::transport::tls::NodeTls;
 use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, tcp};
 use crate::shell::wanted::MAX_WANTED;
 use crate::time::Instant;
-use crate::wire::hello::HELLO_LEN;
+use crate::wire::extensions::Extensions;
+use crate::wire::hello::{HELLO_LEN, Hello};
 
 /// Inbound connections without a hello, at a time. Each costs a socket and buffers of 16 KiB (WebSocket: 48 KiB; TLS: some
 /// 32 KiB more, and at most 100 KiB more while its handshake is under way) for at most 10 s.
@@ -73,8 +75,8 @@ pub(crate) struct Peering {
     pub(crate) uri: String,
     /// Its connection, once there is one.
     pub(crate) ends: Option<Ends>,
-    /// The peer's key and port, once it is up.
-    pub(crate) up: Option<(PublicKey, Port)>,
+    /// Who the peer is, once it is up.
+    pub(crate) up: Option<PeerIs>,
     batches: mpsc::Sender<Batch>,
     /// Whether a batch is under way.
     writing: bool,
@@ -83,6 +85,17 @@ pub(crate) struct Peering {
     /// Bytes that the next batch may have.
     room: usize,
     task: AbortHandle,
+}
+
+/// The peer of a peering that is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerIs {
+    /// Its key.
+    pub(crate) key: PublicKey,
+    /// Whether it has proven that.
+    pub(crate) proven: bool,
+    /// The port that it has at the node.
+    pub(crate) port: Port,
 }
 
 /// What peerings tell the core.
@@ -102,22 +115,34 @@ pub(crate) struct Peerings {
     next_id: u64,
     events: mpsc::Sender<FromPeer>,
     written: mpsc::UnboundedSender<Written>,
-    own_hello: [u8; HELLO_LEN],
-    own_key: PublicKey,
+    greeting: Greeting,
+    rng: Rng,
     tls: Arc<NodeTls>,
     /// How often the network has changed, for those that follow.
     network: watch::Sender<u64>,
     clock: Clock,
 }
 
+/// What every peering of ours says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Greeting {
+    keypair: Arc<Keypair>,
+    hello: [u8; HELLO_LEN],
+    proves: bool,
+}
+
+impl Greeting {
+    /// A node that understands `extensions`.
+    pub(crate) fn new(keypair: Arc<Keypair>, extensions: Extensions) -> Self {
+        let (extension_version, bits) = (extensions.version(), extensions.bits());
+        let hello = Hello { key: keypair.public(), extension_version, extensions: bits }.encode(&keypair);
+        Self { keypair, hello, proves: extensions.contain(Extensions::LINK_PROOF) }
+    }
+}
+
 impl Peerings {
-    /// No peerings. `own_hello` is what each of them will say first.
-    pub(crate) fn new(
-        own_hello: [u8; HELLO_LEN],
-        own_key: PublicKey,
-        tls: Arc<NodeTls>,
-        clock: Clock,
-    ) -> (Self, PeerInputs) {
+    /// No peerings. `rng` makes their nonces.
+    pub(crate) fn new(greeting: Greeting, rng: Rng, tls: Arc<NodeTls>, clock: Clock) -> (Self, PeerInputs) {
         let (events, events_to_core) = mpsc::channel(EVENT_QUEUE);
         // Holds at most one message per peering: each has one batch under way.
         let (written, written_to_core) = mpsc::unbounded_channel();
@@ -128,8 +153,8 @@ impl Peerings {
             next_id: 0,
             events,
             written,
-            own_hello,
-            own_key,
+            greeting,
+            rng,
             tls,
             network: watch::Sender::new(0),
             clock,
@@ -139,10 +164,11 @@ impl Peerings {
 
     /// Dials a peer of the configuration.
     pub(crate) fn dial(&mut self, name: Arc<str>, uri: PeerUri) -> PeeringId {
-        let (text, key) = (name.to_string(), uri.key);
+        let expects = Expects { key: uri.key, password: PasswordKey::default() };
+        let text = name.to_string();
         let dialler = Dialler { tls: Arc::clone(&self.tls), network: self.network.subscribe() };
         let connect = async move { transport::dial(&uri, &dialler).await };
-        self.start(Origin::Wanted(name), PeerKind::Remote, text, key, connect)
+        self.start(Origin::Wanted(name), PeerKind::Remote, text, expects, connect)
     }
 
     /// Dials a neighbour, who has to have the key that it announced.
@@ -150,7 +176,8 @@ impl Peerings {
         let LanDial { address, interface: (interface, name), key } = dial;
         let origin = Origin::Lan { interface, dialled: Some(key) };
         let connect = async move { tcp::connect_in_time(address, &name).await };
-        self.start(origin, PeerKind::Lan, format!("tcp://{address}"), Some(key), connect)
+        let expects = Expects { key: Some(key), password: PasswordKey::default() };
+        self.start(origin, PeerKind::Lan, format!("tcp://{address}"), expects, connect)
     }
 
     /// Takes in a connection that came to us. `None` if there are too many.
@@ -171,7 +198,7 @@ impl Peerings {
             return None;
         }
         let kind = if origin == Origin::Inbound { PeerKind::Remote } else { PeerKind::Lan };
-        let id = self.start(origin, kind, incoming.uri(), None, incoming.open());
+        let id = self.start(origin, kind, incoming.uri(), Expects::default(), incoming.open());
         self.connected(id, ends);
         Some(id)
     }
@@ -199,10 +226,10 @@ impl Peerings {
     }
 
     /// The node gave the peering a port.
-    pub(crate) fn up(&mut self, id: PeeringId, key: PublicKey, port: Port) {
+    pub(crate) fn up(&mut self, id: PeeringId, peer: PeerIs) {
         if let Some(peering) = self.table.get_mut(&id) {
-            peering.up = Some((key, port));
-            self.ports.insert(port, id);
+            peering.up = Some(peer);
+            self.ports.insert(peer.port, id);
         }
     }
 
@@ -210,10 +237,16 @@ impl Peerings {
     pub(crate) fn remove(&mut self, id: PeeringId) -> Option<Peering> {
         let peering = self.table.remove(&id)?;
         peering.task.abort();
-        if let Some((_, port)) = peering.up {
+        if let Some(PeerIs { port, .. }) = peering.up {
             self.ports.remove(&port);
         }
         Some(peering)
+    }
+
+    /// Peerings with somebody who claims to have this key and has not proven it.
+    pub(crate) fn claiming(&self, key: &PublicKey) -> Vec<PeeringId> {
+        let claims = |peering: &Peering| peering.up.is_some_and(|peer| peer.key == *key && !peer.proven);
+        self.table.iter().filter(|(_, peering)| claims(peering)).map(|(id, _)| *id).collect()
     }
 
     /// All peerings that are up.
@@ -247,7 +280,7 @@ impl Peerings {
         if let Some(peering) = self.table.get_mut(&written.id) {
             peering.writing = false;
             peering.room = written.room.min(BATCH_BYTES);
-            if let Some((_, port)) = peering.up {
+            if let Some(PeerIs { port, .. }) = peering.up {
                 node.set_frame_len(port, written.frame_len);
             }
             peering.feed(node, now);
@@ -266,12 +299,20 @@ impl Peerings {
         None
     }
 
+    fn link_config(&mut self, side: Side, expects: Expects) -> LinkConfig {
+        let Greeting { keypair, hello, proves } = &self.greeting;
+        let (keypair, nonce, password) = (Arc::clone(keypair), self.rng.bytes(), expects.password);
+        let plain = LinkConfig::plain(*hello, keypair.public());
+        let proof = proves.then_some(ProofConfig { keypair, nonce, side, password });
+        LinkConfig { expected_key: expects.key, proof, ..plain }
+    }
+
     fn start(
         &mut self,
         origin: Origin,
         kind: PeerKind,
         uri: String,
-        expected_key: Option<PublicKey>,
+        expects: Expects,
         connect: impl Future<Output = Result<Connection, DialError>> + Send + 'static,
     ) -> PeeringId {
         let id = PeeringId(self.next_id);
@@ -279,8 +320,8 @@ impl Peerings {
         let (batches, batches_to_task) = mpsc::channel(1);
         let channels =
             Channels { id, events: self.events.clone(), batches: batches_to_task, written: self.written.clone() };
-        let plain = LinkConfig::plain(self.own_hello, self.own_key);
-        let config = LinkConfig { expected_key, ..plain };
+        let side = if origin.is_inbound() { Side::Listener } else { Side::Dialler };
+        let config = self.link_config(side, expects);
         // What comes before the hello counts too when others connect to us: there are only so many places for them.
         let hello_since = (origin == Origin::Inbound).then(|| self.clock.now());
         let task = self.tasks.spawn(peer_task::run(connect, config, channels, self.clock, hello_since));
@@ -291,10 +332,19 @@ impl Peerings {
     }
 }
 
+/// What the other side has to have.
+#[derive(Default)]
+struct Expects {
+    /// Its key.
+    key: Option<PublicKey>,
+    /// The password of the peering.
+    password: PasswordKey,
+}
+
 impl Peering {
     /// Hands the task the next batch, if it is not busy with one and there is one.
     fn feed(&mut self, node: &mut Node, now: Instant) {
-        let Some((_, port)) = self.up else { return };
+        let Some(PeerIs { port, .. }) = self.up else { return };
         if self.writing || !self.has_frames {
             return;
         }
@@ -330,15 +380,14 @@ mod tests {
 
     use super::*;
     use crate::config::Scheme;
-    use crate::keys::{Keypair, Seed};
+    use crate::keys::Seed;
     use crate::link::{Carrier, HELLO_TIMEOUT, LinkError};
     use crate::time::Duration;
-    use crate::wire::hello::Hello;
 
     fn peerings() -> (Peerings, PeerInputs) {
-        let pair = Keypair::from_seed(&Seed([1; 32]));
-        let hello = Hello { key: pair.public(), extension_version: 0, extensions: 0 }.encode(&pair);
-        Peerings::new(hello, pair.public(), NodeTls::for_tests(1), Clock::of_runtime())
+        let pair = Arc::new(Keypair::from_seed(&Seed([1; 32])));
+        let greeting = Greeting::new(pair, Extensions::NONE);
+        Peerings::new(greeting, Rng::new([1; 32]), NodeTls::for_tests(1), Clock::of_runtime())
     }
 
     fn incoming(remote: &str, local: &str) -> (Incoming, tokio::io::DuplexStream) {

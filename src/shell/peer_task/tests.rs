@@ -57,8 +57,8 @@ impl Peering {
     async fn up(&mut self) -> PublicKey {
         assert!(matches!(self.event().await, PeerEvent::Connected(_)));
         match self.event().await {
-            PeerEvent::Up(key, extensions) => {
-                assert_eq!(extensions, Extensions::ROUTE_NOTICES);
+            PeerEvent::Up(PeerUp { key, proven, extensions }) => {
+                assert_eq!((proven, extensions), (false, Extensions::ROUTE_NOTICES));
                 key
             }
             other => panic!("{other:?}"),
@@ -96,7 +96,7 @@ async fn against_hand(buffer: usize) -> (Peering, DuplexStream) {
     let () = wrote;
     assert_eq!(read, hello(&ours));
     far.write_all(&hello(&theirs)).await.unwrap();
-    assert!(matches!(peering.event().await, PeerEvent::Up(key, _) if key == theirs.public()));
+    assert!(matches!(peering.event().await, PeerEvent::Up(PeerUp { key, .. }) if key == theirs.public()));
     (peering, far)
 }
 
