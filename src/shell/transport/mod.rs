@@ -101,7 +101,7 @@ pub(crate) enum Incoming {
         connection: Connection,
     },
     /// Over QUIC.
-    Quic(quic::Incoming),
+    Quic(Box<quic::Incoming>),
 }
 
 /// Accepts connections.
@@ -174,7 +174,7 @@ impl Listener {
                 let connection = listener.accept().await?;
                 Ok(Incoming::Tcp { scheme: *scheme, tls: Arc::clone(tls), connection })
             }
-            Self::Quic(listener) => listener.accept().await.map(Incoming::Quic),
+            Self::Quic(listener) => Ok(Incoming::Quic(Box::new(listener.accept().await?))),
         }
     }
 }

@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_millis(1);
 /// Datagrams taken between two looks at whether QUIC had to drop some.
 const CHECKED_AFTER: u64 = 4_096;
 
+/// A datagram that waits for room.
+type Blocked = Pin<Box<dyn Future<Output = Result<(), SendDatagramError>> + Send>>;
+
 /// The datagrams of one connection.
 pub(super) struct Datagrams {
     connection: Connection,
@@ -47,7 +50,7 @@ struct Outgoing {
     /// Room that QUIC had when it was last asked, minus what it got since.
     room: usize,
     /// The next datagram, for which there was no room.
-    blocked: Option<Pin<Box<dyn Future<Output = Result<(), SendDatagramError>> + Send>>>,
+    blocked: Option<Blocked>,
     behind_stream: Option<BehindStream>,
 }
 

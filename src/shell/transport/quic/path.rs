@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn what_is_under_way_is_known_and_acknowledgements_are_not_counted() {
         let path = Arc::new(Path::default());
-        let now = Instant::now();
+        let now = tokio::time::Instant::now().into_std();
         let mut controller = Arc::new(Watched::new(&path)).build(now, 1_200);
         controller.on_sent(now, 12_000, 9);
         controller.on_sent(now, 40, 10);
