@@ -31,6 +31,7 @@ pub mod ip;
 pub mod node;
 // ── pure: around the node ────────────────────────────────────────────────────────────────────────────────────────────
 pub mod discovery;
+pub mod admission;
 pub mod redial;
 pub mod config;
 pub mod control;

@@ -26,6 +26,7 @@ pub use values::{InterfaceName, LogFilter, LogFormat, TunName, ValueError};
 
 use values::{available_metrics_listen, distinct, optional_group, optional_path, section};
 
+use crate::admission::{DEFAULT_PER_SOURCE, MAX_INBOUND};
 use crate::discovery::InterfacePatterns;
 use crate::ip::firewall::Policy;
 
@@ -107,6 +108,12 @@ pub struct PeeringSection {
     pub peers: Vec<PeerUri>,
     /// Refuse peerings whose link did not prove the peer's key.
     pub require_authenticated: bool,
+    /// Most inbound peerings.
+    #[serde(deserialize_with = "values::max_inbound")]
+    pub max_inbound: usize,
+    /// Most inbound peerings from one source.
+    #[serde(deserialize_with = "values::max_inbound")]
+    pub max_inbound_per_source: usize,
 }
 
 /// `[session]`
@@ -189,7 +196,13 @@ impl Default for PeeringSection {
     fn default() -> Self {
         let listen =
             ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, DEFAULT_PORT).into(), interface: None };
-        Self { listen: vec![listen], peers: Vec::new(), require_authenticated: false }
+        Self {
+            listen: vec![listen],
+            peers: Vec::new(),
+            require_authenticated: false,
+            max_inbound: MAX_INBOUND,
+            max_inbound_per_source: DEFAULT_PER_SOURCE,
+        }
     }
 }
 

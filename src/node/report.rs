@@ -28,6 +28,8 @@ impl Node {
             packets_sent: self.packets_sent,
             frames_forwarded: self.frames_forwarded,
             drops: drops.iter().map(|(reason, count)| (reason.label().to_owned(), count)).collect(),
+            // Connections are not the node's affair: whoever accepts them fills this in.
+            refused: std::collections::BTreeMap::new(),
         }
     }
 

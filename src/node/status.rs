@@ -44,6 +44,9 @@ pub struct Status {
     pub frames_forwarded: u64,
     /// Drops by reason; reasons that did not occur are absent.
     pub drops: BTreeMap<String, u64>,
+    /// Peers that were turned away, by reason; reasons that did not occur are absent.
+    #[serde(default)]
+    pub refused: BTreeMap<String, u64>,
 }
 
 /// One peering.

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::admission::{Refusal, connection_from};
 use crate::control::Reply;
 use crate::discovery::PeeringVerdict;
 use crate::drops::DropReason;
@@ -292,9 +293,10 @@ impl Core {
 
     fn peer_up(&mut self, id: PeeringId, key: PublicKey, extensions: Extensions, now: Instant) {
         let Some(peering) = self.peerings.get(id) else { return };
-        let ends = peering.ends;
+        let (ends, peering_uri) = (peering.ends, peering.uri.clone());
         let authenticated = ends.is_some_and(|ends| ends.carrier.proven_key().is_some());
         if self.require_authenticated && !authenticated {
+            self.refuse(Refusal::Unproven, &format!("{} at {}", key.short(), peering_uri), now);
             self.close(
                 id,
                 "its transport does not prove the peer's key, and peering.require_authenticated is set",
@@ -375,8 +377,22 @@ impl Core {
         } else {
             Origin::Inbound
         };
-        if self.peerings.accept(incoming, origin).is_none() {
-            tracing::debug!(%remote, "turned a connection away: there are too many");
+        match self.peerings.accept(incoming, origin) {
+            Ok((_, None)) => {}
+            Ok((_, Some(yields))) => {
+                let uri = self.peerings.get(yields).map_or_else(String::new, |peering| peering.uri.clone());
+                self.refuse(Refusal::MadeRoom, &format!("a connection from {uri}"), self.clock.now());
+                self.close(yields, &Refusal::MadeRoom.to_string(), self.clock.now());
+            }
+            Err(why) => self.refuse(why, &connection_from(remote), self.clock.now()),
+        }
+    }
+
+    /// Counts somebody who is turned away, and tells the log now and then.
+    fn refuse(&mut self, why: Refusal, what: &str, now: Instant) {
+        match self.peerings.admission.refuse(why, what, now) {
+            Some(line) => tracing::warn!("{line}"),
+            None => tracing::debug!("turned {what} away: {why}"),
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::addr::{Address, Subnet};
+use crate::admission::Limits;
 use crate::config::{Config, ListenUri, Scheme, TunName};
 use crate::discovery::DiscoveryConfig;
 use crate::keys::Keypair;
@@ -183,7 +184,8 @@ async fn start_core(
     let extensions = profile.rules.extensions();
     let hello = Hello { key: keypair.public(), extension_version: extensions.version(), extensions: extensions.bits() };
     let hello = hello.encode(&keypair);
-    let peerings = Peerings::new(hello, keypair.public(), clock);
+    let limits = Limits { inbound: config.peering.max_inbound, per_source: config.peering.max_inbound_per_source };
+    let peerings = Peerings::new(hello, keypair.public(), limits, clock);
     let node_config = NodeConfig {
         mtu: config.tun.mtu,
         psk,

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::admission::{Admission, Limits, MAX_INBOUND, Refusal};
 use crate::config::PeerUri;
 use crate::keys::PublicKey;
 use crate::link::LinkConfig;
@@ -26,12 +27,6 @@ use crate::shell::wanted::MAX_WANTED;
 use crate::time::Instant;
 use crate::wire::hello::HELLO_LEN;
 
-/// Inbound connections without a hello, at a time. Each costs a socket and buffers of 16 KiB (WebSocket: 48 KiB) for at most 10 s.
-pub(crate) const MAX_PENDING: usize = 64;
-/// The same from one source: nodes behind one NAT hardly ever all connect within one second.
-pub(crate) const MAX_PENDING_PER_SOURCE: usize = 8;
-/// Inbound peerings in all: hubs have thousands. The other ports stay for peers and neighbours that we dial.
-pub(crate) const MAX_INBOUND: usize = MAX_PORT as usize - 511;
 const _: () = assert!(MAX_INBOUND + MAX_WANTED < MAX_PORT as usize);
 /// Batches of all peerings that wait for the core: two turns of it, at most 1 MiB.
 const EVENT_QUEUE: usize = 8;
@@ -102,11 +97,18 @@ pub(crate) struct Peerings {
     own_hello: [u8; HELLO_LEN],
     own_key: PublicKey,
     clock: Clock,
+    /// Who of those that connect gets a place.
+    pub(crate) admission: Admission,
 }
 
 impl Peerings {
     /// No peerings. `own_hello` is what each of them will say first.
-    pub(crate) fn new(own_hello: [u8; HELLO_LEN], own_key: PublicKey, clock: Clock) -> (Self, PeerInputs) {
+    pub(crate) fn new(
+        own_hello: [u8; HELLO_LEN],
+        own_key: PublicKey,
+        limits: Limits,
+        clock: Clock,
+    ) -> (Self, PeerInputs) {
         let (events, events_to_core) = mpsc::channel(EVENT_QUEUE);
         // Holds at most one message per peering: each has one batch under way.
         let (written, written_to_core) = mpsc::unbounded_channel();
@@ -120,6 +122,7 @@ impl Peerings {
             own_hello,
             own_key,
             clock,
+            admission: Admission::new(limits, clock.now()),
         };
         (peerings, PeerInputs { events: events_to_core, written: written_to_core })
     }
@@ -138,27 +141,21 @@ impl Peerings {
         self.start(origin, PeerKind::Lan, format!("tcp://{address}"), Some(key), connect)
     }
 
-    /// Takes in a connection that came to us. `None` if there are too many.
-    pub(crate) fn accept(&mut self, incoming: Incoming, origin: Origin) -> Option<PeeringId> {
+    /// Takes in a connection that came to us, and says whose place it got if that has to be closed for it.
+    ///
+    /// # Errors
+    /// It gets no place.
+    pub(crate) fn accept(
+        &mut self,
+        incoming: Incoming,
+        origin: Origin,
+    ) -> Result<(PeeringId, Option<PeeringId>), Refusal> {
         let ends = incoming.ends();
-        let source = source(ends.remote.ip());
-        let inbound = self.table.values().filter(|peering| peering.origin.is_inbound());
-        let (mut all, mut pending, mut pending_from_source) = (0, 0, 0);
-        for peering in inbound {
-            all += 1;
-            if peering.up.is_none() {
-                pending += 1;
-                let same = peering.ends.is_some_and(|ends| self::source(ends.remote.ip()) == source);
-                pending_from_source += usize::from(same);
-            }
-        }
-        if all >= MAX_INBOUND || pending >= MAX_PENDING || pending_from_source >= MAX_PENDING_PER_SOURCE {
-            return None;
-        }
+        let yields = self.admission.admit(self.next_id, ends.remote.ip(), self.clock.now())?;
         let kind = if origin == Origin::Inbound { PeerKind::Remote } else { PeerKind::Lan };
         let id = self.start(origin, kind, incoming.uri(), None, incoming.open());
         self.connected(id, ends);
-        Some(id)
+        Ok((id, yields.map(PeeringId)))
     }
 
     /// The peering, if it has not ended.
@@ -188,6 +185,7 @@ impl Peerings {
         if let Some(peering) = self.table.get_mut(&id) {
             peering.up = Some((key, port));
             self.ports.insert(port, id);
+            self.admission.established(id.0, self.clock.now());
         }
     }
 
@@ -195,6 +193,7 @@ impl Peerings {
     pub(crate) fn remove(&mut self, id: PeeringId) -> Option<Peering> {
         let peering = self.table.remove(&id)?;
         peering.task.abort();
+        self.admission.ended(id.0, self.clock.now());
         if let Some((_, port)) = peering.up {
             self.ports.remove(&port);
         }
@@ -291,18 +290,6 @@ impl Peering {
     }
 }
 
-/// Who counts as one source of connections: an IPv4 address or an IPv6 /64, which is what one customer gets. On the local link
-/// everybody shares one prefix, so there it is the address.
-fn source(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V6(ip) if !ip.is_unicast_link_local() => {
-            let [a, b, c, d, ..] = ip.segments();
-            std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
@@ -317,7 +304,7 @@ mod tests {
     fn peerings() -> (Peerings, PeerInputs) {
         let pair = Keypair::from_seed(&Seed([1; 32]));
         let hello = Hello { key: pair.public(), extension_version: 0, extensions: 0 }.encode(&pair);
-        Peerings::new(hello, pair.public(), Clock::of_runtime())
+        Peerings::new(hello, pair.public(), Limits::default(), Clock::of_runtime())
     }
 
     fn incoming(remote: &str, local: &str) -> (Incoming, tokio::io::DuplexStream) {
@@ -327,27 +314,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_source_cannot_take_all_places_of_connections_without_a_hello() {
-        let (mut peerings, _inputs) = peerings();
-        let mut kept = Vec::new();
-        let mut accept = |remote: String| {
-            let (connection, far) = incoming(&remote, "192.0.2.1");
-            kept.push(far);
-            peerings.accept(connection, Origin::Inbound).is_some()
-        };
-        let from_one_prefix = |n: usize| format!("[2001:db8::{n:x}]:1");
-        let accepted = (0..100).filter(|n| accept(from_one_prefix(*n))).count();
-        assert_eq!(accepted, MAX_PENDING_PER_SOURCE);
-        let accepted_more = (0..100).filter(|n| accept(format!("198.51.100.{n}:1"))).count();
-        assert_eq!(accepted_more, MAX_PENDING - MAX_PENDING_PER_SOURCE);
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn a_place_is_free_again_when_the_connection_has_ended() {
         let (mut peerings, mut inputs) = peerings();
-        for _ in 0..3 * MAX_PENDING_PER_SOURCE {
+        for _ in 0..3 * crate::admission::MAX_PENDING_PER_SOURCE {
             let (connection, far) = incoming("192.0.2.7:1", "192.0.2.1");
-            let id = peerings.accept(connection, Origin::Inbound).unwrap();
+            let (id, _) = peerings.accept(connection, Origin::Inbound).unwrap();
             drop(far);
             loop {
                 let FromPeer { id: from, event } = inputs.events.recv().await.unwrap();
@@ -393,8 +364,8 @@ mod tests {
         let (mut peerings, _inputs) = peerings();
         let (with_address, _a) = incoming("198.51.100.1:1", "192.0.2.1");
         let (without, _b) = incoming("198.51.100.2:1", "192.0.2.99");
-        let (with_address, _without) =
-            (peerings.accept(with_address, Origin::Inbound), peerings.accept(without, Origin::Inbound));
+        let (with_address, _) = peerings.accept(with_address, Origin::Inbound).unwrap();
+        peerings.accept(without, Origin::Inbound).unwrap();
         let eth0 = crate::shell::netlink::Interface {
             running: true,
             addresses: vec![("192.0.2.1".parse().unwrap(), 24)],
@@ -403,6 +374,6 @@ mod tests {
         let before = Snapshot { interfaces: vec![eth0.clone()] };
         assert!(peerings.lost(&before, &before).is_empty());
         let down = Snapshot { interfaces: vec![crate::shell::netlink::Interface { running: false, ..eth0 }] };
-        assert_eq!(peerings.lost(&before, &down), Vec::from_iter(with_address));
+        assert_eq!(peerings.lost(&before, &down), [with_address]);
     }
 }

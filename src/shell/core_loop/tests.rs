@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
 use crate::addr::Address;
+use crate::admission::Limits;
 use crate::buf::PacketBuf;
 use crate::config::Scheme;
 use crate::control::{Answer, FailureKind, Peers, Request};
@@ -33,12 +34,19 @@ struct Daemon {
 
 struct Options {
     require_authenticated: bool,
+    limits: Limits,
     network: Snapshot,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { require_authenticated: false, limits: Limits::default(), network: Snapshot::default() }
+    }
 }
 
 impl Daemon {
     fn start(seed: u8) -> Self {
-        Self::start_with(seed, Options { require_authenticated: false, network: Snapshot::default() })
+        Self::start_with(seed, Options::default())
     }
 
     fn start_with(seed: u8, options: Options) -> Self {
@@ -54,7 +62,7 @@ impl Daemon {
         let parts = CoreParts {
             node,
             tun: Tun::Memory(tun),
-            peerings: Peerings::new(hello(&keypair), keypair.public(), clock),
+            peerings: Peerings::new(hello(&keypair), keypair.public(), options.limits, clock),
             wanted: Wanted::new(Rng::new([seed; 32])),
             accepted: accepted_to_core,
             calls: calls_to_core,
@@ -181,7 +189,7 @@ async fn a_peer_that_breaks_the_protocol_is_closed_and_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unauthenticated_peer_is_refused_where_that_is_asked_for() {
-    let options = Options { require_authenticated: true, network: Snapshot::default() };
+    let options = Options { require_authenticated: true, ..Options::default() };
     let a = Daemon::start_with(1, options);
     let (near, mut far) = tokio::io::duplex(1 << 16);
     a.connect(near, "192.0.2.1").await;
@@ -200,7 +208,7 @@ async fn a_peering_ends_with_the_address_that_it_uses() {
         let interface = Interface { running: true, addresses, ..Interface::default() };
         Snapshot { interfaces: vec![interface] }
     };
-    let options = Options { require_authenticated: false, network: network(vec![address]) };
+    let options = Options { network: network(vec![address]), ..Options::default() };
     let a = Daemon::start_with(1, options);
     let (near, mut far) = tokio::io::duplex(1 << 16);
     a.connect(near, "192.0.2.1").await;
