@@ -11,8 +11,12 @@
 //!
 //! Whoever is refused is counted by reason ([`Refusal`]); the log gets one line per reason and minute.
 
+mod allowed;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+pub use allowed::{AllowedKeys, Direction, KeyList};
 
 use crate::bounded::{BoundedMap, TokenBucket};
 use crate::router::MAX_PORT;
@@ -77,8 +81,13 @@ refusals! {
     Pending = "too_many_unfinished", "there are too many connections that have not said who they are";
     /// One of these had to make room for a newer one.
     MadeRoom = "made_room", "it had not said who it is when its place was needed";
-    /// The peer's key is in no list of those that are allowed.
-    Key = "key_not_allowed", "its key is not among the allowed ones";
+    /// It dialled us, and its key is not one of those that may.
+    KeyInbound = "key_not_allowed_inbound", "its key is not in peering.allowed_keys.inbound; add it there to let it in";
+    /// We dialled it, and its key is not one of those that we wanted.
+    KeyOutbound = "key_not_allowed_outbound",
+        "its key is not in peering.allowed_keys.outbound; add it there, or to the peer's URI as ?key=";
+    /// A neighbour whose key is not one of those that may.
+    KeyLan = "key_not_allowed_lan", "its key is not in peering.allowed_keys.lan; add it there to have this neighbour";
     /// The peer's key is not proven.
     Unproven = "key_not_proven", "its link does not prove its key, and peering.require_authenticated is set";
 }

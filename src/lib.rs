@@ -30,8 +30,8 @@ pub mod session;
 pub mod ip;
 pub mod node;
 // ── pure: around the node ────────────────────────────────────────────────────────────────────────────────────────────
-pub mod discovery;
 pub mod admission;
+pub mod discovery;
 pub mod redial;
 pub mod config;
 pub mod control;

@@ -162,7 +162,7 @@ fn refusals_are_counted_by_reason_and_logged_once_a_minute() {
     assert!((1..60).all(|at| say(at).is_none()));
     assert!(say(60).is_some_and(|line| line.contains("(59 more")));
     assert_eq!(admission.refusals().collect::<Vec<_>>(), [("too_fast", 61)]);
-    assert!(admission.refuse(Refusal::Key, "y", Instant::ZERO).is_some(), "another reason");
+    assert!(admission.refuse(Refusal::KeyLan, "y", Instant::ZERO).is_some(), "another reason");
     let labels: std::collections::BTreeSet<_> = Refusal::ALL.iter().map(|it| it.label()).collect();
     assert_eq!(labels.len(), Refusal::ALL.len());
 }

@@ -26,8 +26,8 @@ pub use values::{InterfaceName, LogFilter, LogFormat, TunName, ValueError};
 
 use values::{available_metrics_listen, distinct, optional_group, optional_path, section};
 
-use crate::admission::{DEFAULT_PER_SOURCE, MAX_INBOUND};
-use crate::discovery::InterfacePatterns;
+use crate::admission::{AllowedKeys, DEFAULT_PER_SOURCE, MAX_INBOUND};
+use crate::discovery::{InterfacePatterns, InterfaceRules};
 use crate::ip::firewall::Policy;
 
 /// The port that peerings listen on unless told otherwise: the phone keys of PINE.
@@ -108,6 +108,9 @@ pub struct PeeringSection {
     pub peers: Vec<PeerUri>,
     /// Refuse peerings whose link did not prove the peer's key.
     pub require_authenticated: bool,
+    /// Whose peerings are wanted.
+    #[serde(deserialize_with = "section")]
+    pub allowed_keys: AllowedKeys,
     /// Most inbound peerings.
     #[serde(deserialize_with = "values::max_inbound")]
     pub max_inbound: usize,
@@ -133,6 +136,8 @@ pub struct DiscoverySection {
     pub enabled: bool,
     /// The interfaces to look on.
     pub interfaces: InterfacePatterns,
+    /// What is done on which of them.
+    pub interface: InterfaceRules,
 }
 
 /// `[firewall]`
@@ -200,6 +205,7 @@ impl Default for PeeringSection {
             listen: vec![listen],
             peers: Vec::new(),
             require_authenticated: false,
+            allowed_keys: AllowedKeys::default(),
             max_inbound: MAX_INBOUND,
             max_inbound_per_source: DEFAULT_PER_SOURCE,
         }
@@ -208,7 +214,7 @@ impl Default for PeeringSection {
 
 impl Default for DiscoverySection {
     fn default() -> Self {
-        Self { enabled: true, interfaces: InterfacePatterns::default() }
+        Self { enabled: true, interfaces: InterfacePatterns::default(), interface: InterfaceRules::default() }
     }
 }
 
@@ -229,6 +235,13 @@ impl Config {
             warnings.push(
                 "peering.require_authenticated = true: neither tcp:// nor ws:// links can prove the other side's key in this \
                  version, so every peering will be refused; set it to false to have peers"
+                    .to_owned(),
+            );
+        }
+        if self.peering.allowed_keys.is_restricted() && !self.peering.require_authenticated {
+            warnings.push(
+                "peering.allowed_keys: links that do not prove the peer's key only claim it, and whoever has seen an allowed node's \
+                 hello can repeat it; with peering.require_authenticated = true the lists hold against that too"
                     .to_owned(),
             );
         }

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admission::{Refusal, connection_from};
+use crate::admission::{AllowedKeys, Direction, Refusal, connection_from};
 use crate::control::Reply;
 use crate::discovery::PeeringVerdict;
 use crate::drops::DropReason;
@@ -76,6 +76,8 @@ pub(crate) struct CoreParts {
     pub(crate) network: (Arc<Snapshot>, mpsc::Receiver<Arc<Snapshot>>),
     /// Refuse peers whose key the transport did not prove.
     pub(crate) require_authenticated: bool,
+    /// Whose peerings are wanted.
+    pub(crate) allowed: AllowedKeys,
     /// The clock.
     pub(crate) clock: Clock,
 }
@@ -95,6 +97,7 @@ pub(crate) struct Core {
     /// Who waits for the answer to which question, and what to say if there is none.
     questions: BTreeMap<RequestId, (oneshot::Sender<Reply>, String)>,
     require_authenticated: bool,
+    allowed: AllowedKeys,
     clock: Clock,
     timer: Timer,
     sleep: SleepWatch,
@@ -112,8 +115,19 @@ struct LogBudget {
 impl Core {
     /// A core that has not run yet. Must be made within the runtime.
     pub(crate) fn new(parts: CoreParts) -> Self {
-        let CoreParts { node, tun, peerings, wanted, accepted, calls, mut lan, network, require_authenticated, clock } =
-            parts;
+        let CoreParts {
+            node,
+            tun,
+            peerings,
+            wanted,
+            accepted,
+            calls,
+            mut lan,
+            network,
+            require_authenticated,
+            allowed,
+            clock,
+        } = parts;
         let now = clock.now();
         if let Some(lan) = &mut lan {
             lan.network_changed(&network.0, now);
@@ -131,6 +145,7 @@ impl Core {
             network_changes: network.1,
             questions: BTreeMap::new(),
             require_authenticated,
+            allowed,
             clock,
             timer: Timer::new(clock),
             sleep: clock.slept(),
@@ -302,6 +317,16 @@ impl Core {
                 "its transport does not prove the peer's key, and peering.require_authenticated is set",
                 now,
             );
+            return;
+        }
+        let direction = match &peering.origin {
+            Origin::Inbound => Direction::Inbound,
+            Origin::Wanted(_) => Direction::Outbound { pinned: peering.pinned },
+            Origin::Lan { .. } => Direction::Lan,
+        };
+        if let Err(why) = self.allowed.check(&key, direction) {
+            self.refuse(why, &format!("{key} at {peering_uri}"), now);
+            self.close(id, &format!("the peer has the key {key}, and {why}"), now);
             return;
         }
         let (uri, origin) = (peering.uri.clone(), peering.origin.clone());

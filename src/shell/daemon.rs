@@ -202,7 +202,14 @@ async fn start_core(
     listen(config, &accepted_sender)?;
     let lan = listen_to_neighbours(config, &accepted_sender).map(|port| {
         let own_interface = Some(host.1.to_owned()).filter(|name| !name.is_empty());
-        let config = DiscoveryConfig { own_key, port, interfaces: config.discovery.interfaces.clone(), own_interface };
+        let config = DiscoveryConfig {
+            own_key,
+            port,
+            interfaces: config.discovery.interfaces.clone(),
+            rules: config.discovery.interface.clone(),
+            allowed: config.peering.allowed_keys.lan.clone(),
+            own_interface,
+        };
         Lan::new(config, rng.fork(), now)
     });
     let mut wanted = Wanted::new(rng.fork());
@@ -225,6 +232,7 @@ async fn start_core(
         lan,
         network: watch_network().await,
         require_authenticated: config.peering.require_authenticated,
+        allowed: config.peering.allowed_keys.clone(),
         clock,
     };
     Ok(tokio::spawn(Core::new(parts).run()))

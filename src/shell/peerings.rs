@@ -59,6 +59,8 @@ impl Origin {
 pub(crate) struct Peering {
     /// Where it comes from.
     pub(crate) origin: Origin,
+    /// Whether the key that it must have was written into its URI.
+    pub(crate) pinned: bool,
     /// What carries it.
     pub(crate) kind: PeerKind,
     /// Where it was dialled or came from, for people.
@@ -130,7 +132,12 @@ impl Peerings {
     /// Dials a peer of the configuration.
     pub(crate) fn dial(&mut self, name: Arc<str>, uri: PeerUri) -> PeeringId {
         let (text, key) = (name.to_string(), uri.key);
-        self.start(Origin::Wanted(name), PeerKind::Remote, text, key, async move { transport::dial(&uri).await })
+        let id =
+            self.start(Origin::Wanted(name), PeerKind::Remote, text, key, async move { transport::dial(&uri).await });
+        if let Some(peering) = self.table.get_mut(&id) {
+            peering.pinned = key.is_some();
+        }
+        id
     }
 
     /// Dials a neighbour, who has to have the key that it announced.
@@ -263,7 +270,8 @@ impl Peerings {
         let hello_since = (origin == Origin::Inbound).then(|| self.clock.now());
         let task = self.tasks.spawn(peer_task::run(connect, config, channels, self.clock, hello_since));
         let (writing, has_frames, room) = (false, false, SendWindow::default().room());
-        let peering = Peering { origin, kind, uri, ends: None, up: None, batches, writing, has_frames, room, task };
+        let (ends, up, pinned) = (None, None, false);
+        let peering = Peering { origin, pinned, kind, uri, ends, up, batches, writing, has_frames, room, task };
         self.table.insert(id, peering);
         id
     }

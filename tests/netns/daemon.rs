@@ -37,6 +37,9 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<String>,
     pub(crate) peers: Vec<String>,
     pub(crate) discovery: bool,
+    /// More lines of `[peering]`, and of `[discovery]`.
+    pub(crate) more_peering: String,
+    pub(crate) more_discovery: String,
     /// `firewall.inbound` as TOML; `None` leaves the default in force.
     pub(crate) inbound: Option<String>,
     /// Whether the daemon runs without privileges: as nobody where that is possible.
@@ -53,6 +56,8 @@ impl Config {
             listen: vec!["tcp://[::]:7463".to_owned()],
             peers: vec![],
             discovery: false,
+            more_peering: String::new(),
+            more_discovery: String::new(),
             inbound: Some("\"open\"".to_owned()),
             unprivileged: false,
         }
@@ -62,9 +67,16 @@ impl Config {
         let directory = directory.display();
         let mut text = format!(
             "[node]\nprivate_key_file = \"{directory}/node.key\"\n\n[tun]\nname = {:?}\nmtu = {}\noffload = {}\n\n\
-             [peering]\nlisten = {:?}\npeers = {:?}\n\n[discovery]\nenabled = {}\n\n\
+             [peering]\nlisten = {:?}\npeers = {:?}\n{}\n\n[discovery]\nenabled = {}\n{}\n\n\
              [control]\nsocket = \"{directory}/control.sock\"\n",
-            self.tun, self.mtu, self.offload, self.listen, self.peers, self.discovery
+            self.tun,
+            self.mtu,
+            self.offload,
+            self.listen,
+            self.peers,
+            self.more_peering,
+            self.discovery,
+            self.more_discovery
         );
         if let Some(inbound) = &self.inbound {
             let _ = write!(text, "\n[firewall]\ninbound = {inbound}\n");

@@ -24,5 +24,6 @@ mod host;
 mod hostile;
 mod icmp;
 mod lab_itself;
+mod neighbours;
 mod offload;
 mod reach;

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
 use crate::addr::Address;
-use crate::admission::Limits;
+use crate::admission::{AllowedKeys, Limits};
 use crate::buf::PacketBuf;
 use crate::config::Scheme;
 use crate::control::{Answer, FailureKind, Peers, Request};
@@ -35,12 +35,18 @@ struct Daemon {
 struct Options {
     require_authenticated: bool,
     limits: Limits,
+    allowed: AllowedKeys,
     network: Snapshot,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { require_authenticated: false, limits: Limits::default(), network: Snapshot::default() }
+        Self {
+            require_authenticated: false,
+            limits: Limits::default(),
+            allowed: AllowedKeys::default(),
+            network: Snapshot::default(),
+        }
     }
 }
 
@@ -69,6 +75,7 @@ impl Daemon {
             lan: None,
             network: (Arc::new(options.network), network_to_core),
             require_authenticated: options.require_authenticated,
+            allowed: options.allowed,
             clock,
         };
         let core = tokio::spawn(Core::new(parts).run());
@@ -198,6 +205,26 @@ async fn an_unauthenticated_peer_is_refused_where_that_is_asked_for() {
     tokio::time::timeout(DEADLINE, far.read_to_end(&mut rest)).await.unwrap().unwrap();
     assert_eq!(rest, hello(&a.keypair), "our hello and nothing else");
     a.has_peers(0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_not_allowed_is_closed_and_counted_and_an_allowed_one_is_a_peer() {
+    let (friend, stranger) = (Keypair::from_seed(&Seed([8; 32])), Keypair::from_seed(&Seed([9; 32])));
+    let text = format!("inbound = ['{}']", friend.public());
+    let options = Options { allowed: toml::from_str(&text).unwrap(), ..Options::default() };
+    let a = Daemon::start_with(1, options);
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    a.connect(near, "192.0.2.1").await;
+    far.write_all(&hello(&stranger)).await.unwrap();
+    let mut rest = Vec::new();
+    tokio::time::timeout(DEADLINE, far.read_to_end(&mut rest)).await.unwrap().unwrap();
+    assert_eq!(rest, hello(&a.keypair), "our hello and nothing else");
+    let Ok(Answer::Status(status)) = a.ask(Request::Status).await else { panic!("no status") };
+    assert_eq!(status.refused.into_iter().collect::<Vec<_>>(), [("key_not_allowed_inbound".to_owned(), 1)]);
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    a.connect(near, "192.0.2.1").await;
+    far.write_all(&hello(&friend)).await.unwrap();
+    a.has_peers(1).await;
 }
 
 #[tokio::test(start_paused = true)]
