@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 pub use error::{ConfigError, Position};
 pub use secret::{Secret, WeakSecret};
-pub use uri::{Host, ListenUri, PeerUri, Scheme, UriError};
+pub use uri::{Host, ListenUri, PeerUri, Rate, Scheme, UriError};
 pub use values::{InterfaceName, LogFilter, LogFormat, TunName, ValueError};
 
 use values::{available_metrics_listen, distinct, optional_group, optional_path, section};
@@ -29,6 +29,7 @@ use values::{available_metrics_listen, distinct, optional_group, optional_path, 
 use crate::admission::{AllowedKeys, DEFAULT_PER_SOURCE, MAX_INBOUND};
 use crate::discovery::{InterfacePatterns, InterfaceRules};
 use crate::ip::firewall::Policy;
+use crate::node::PeerPolicy;
 
 /// The port that peerings listen on unless told otherwise: the phone keys of PINE.
 pub const DEFAULT_PORT: u16 = 7463;
@@ -199,8 +200,8 @@ impl Default for ControlSection {
 
 impl Default for PeeringSection {
     fn default() -> Self {
-        let listen =
-            ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, DEFAULT_PORT).into(), interface: None };
+        let address = (Ipv6Addr::UNSPECIFIED, DEFAULT_PORT).into();
+        let listen = ListenUri { scheme: Scheme::Tcp, address, interface: None, policy: PeerPolicy::default() };
         Self {
             listen: vec![listen],
             peers: Vec::new(),

@@ -3,6 +3,7 @@
 use crate::addr::Address;
 use crate::keys::PublicKey;
 use crate::node::Node;
+use crate::node::pacer::Pacer;
 use crate::node::status::{PeerStatus, SessionStatus, SnakeStatus, Status, TreeStatus};
 use crate::time::Instant;
 
@@ -51,6 +52,9 @@ impl Node {
             sent_bytes: peering.sent_bytes,
             queued_bytes: peering.outbox.bytes(),
             queue_drops: peering.queue_drops,
+            priority: peering.priority,
+            carries: self.router.carries(*port),
+            max_rate: peering.pacer.as_ref().map(Pacer::bits_per_second),
         };
         self.peerings.iter().map(peer).collect()
     }

@@ -80,6 +80,15 @@ pub struct PeerStatus {
     pub queued_bytes: usize,
     /// Frames dropped at its queue.
     pub queue_drops: u64,
+    /// Its place among peerings with the same node; the lowest number carries.
+    #[serde(default)]
+    pub priority: u8,
+    /// Whether it carries what goes to this node; false if another peering with it does.
+    #[serde(default)]
+    pub carries: bool,
+    /// Most bits per second that it is given to carry, if that is capped.
+    #[serde(default)]
+    pub max_rate: Option<u64>,
 }
 
 /// Who answers for an address.

@@ -67,7 +67,7 @@ impl Router {
         if self.config.hop_limiting {
             frame::set_hop_limit(frame, hop_limit - 1);
         }
-        Ok(Verdict::Forward(port))
+        Ok(Verdict::Forward(self.carrier(port, from)))
     }
 
     /// Makes `payload` a traffic frame to the node `to`: the header goes into its headroom, for the first hop. With
@@ -108,7 +108,7 @@ impl Router {
             watermark,
         };
         match frame::emit_traffic(payload, &header) {
-            Ok(()) => Verdict::Forward(port),
+            Ok(()) => Verdict::Forward(self.carrier(port, OURSELVES)),
             Err(_) => Verdict::Drop(DropReason::FrameOverflow),
         }
     }
@@ -117,7 +117,7 @@ impl Router {
     pub fn first_hop(&self, to: &PublicKey, coords: Option<&Coords>, now: Instant) -> Option<Port> {
         let distance = coords.filter(|coords| !coords.is_empty()).map(|coords| |other: &Coords| coords.distance(other));
         match self.step(OURSELVES, distance, to, Watermark::NONE, now) {
-            Ok(Step::ByCoordinates(port) | Step::ByKey(port, _)) => Some(port),
+            Ok(Step::ByCoordinates(port) | Step::ByKey(port, _)) => Some(self.carrier(port, OURSELVES)),
             Ok(Step::Deliver) | Err(_) => None,
         }
     }

@@ -36,6 +36,8 @@ pub(super) struct Heard {
 pub(super) struct Peer {
     pub(super) key: PublicKey,
     pub(super) kind: PeerKind,
+    /// Its place among the peerings with the same node.
+    pub(super) priority: u8,
     pub(super) heard: Option<Heard>,
     /// An announcement that waits until its signatures may be checked; only the latest.
     pub(super) unchecked: Option<Announcement>,
@@ -54,6 +56,7 @@ impl Peer {
         Self {
             key,
             kind,
+            priority: 0,
             heard: None,
             unchecked: None,
             tree_checks: Allowance::for_announcements(now),

@@ -19,7 +19,7 @@ use crate::control::Reply;
 use crate::discovery::PeeringVerdict;
 use crate::drops::DropReason;
 use crate::keys::PublicKey;
-use crate::node::{Event, Node, PeerInfo, RequestId};
+use crate::node::{Event, Node, PeerInfo, PeerPolicy, RequestId};
 use crate::router::Port;
 use crate::shell::clock::{Clock, MAX_WAIT, SleepWatch};
 use crate::shell::control_socket::Call;
@@ -54,6 +54,8 @@ pub(crate) struct Accepted {
     pub(crate) incoming: Incoming,
     /// Whether it came to the listener whose port our beacons announce.
     pub(crate) lan: bool,
+    /// What is wanted of peerings that come to this listener.
+    pub(crate) policy: PeerPolicy,
 }
 
 /// What the core is made of.
@@ -331,6 +333,12 @@ impl Core {
         }
         let (uri, origin) = (peering.uri.clone(), peering.origin.clone());
         let (kind, inbound) = (peering.kind, origin.is_inbound());
+        let policy = match (&origin, &self.lan) {
+            (Origin::Lan { interface, .. }, Some(lan)) => {
+                PeerPolicy { priority: lan.priority(*interface), ..peering.policy }
+            }
+            _ => peering.policy,
+        };
         let info = PeerInfo { key, kind, uri: uri.clone(), inbound, authenticated, extensions };
         let verdict = match (&origin, ends, &mut self.lan) {
             (Origin::Lan { interface, .. }, Some(ends), Some(lan)) => {
@@ -345,6 +353,7 @@ impl Core {
         match self.node.add_peer(info, now) {
             Ok(port) => {
                 self.peerings.up(id, key, port);
+                self.node.set_policy(port, policy, now);
                 if let Origin::Wanted(name) = &origin {
                     self.wanted.up(name, now);
                 }
@@ -390,7 +399,7 @@ impl Core {
         }
     }
 
-    fn accept(&mut self, Accepted { incoming, lan }: Accepted) {
+    fn accept(&mut self, Accepted { incoming, lan, policy }: Accepted) {
         let Ends { remote, local, .. } = incoming.ends();
         let origin = if lan {
             let interface = self.lan.as_ref().and_then(|lan| lan.interface_of(remote, local, &self.network));
@@ -402,7 +411,7 @@ impl Core {
         } else {
             Origin::Inbound
         };
-        match self.peerings.accept(incoming, origin) {
+        match self.peerings.accept(incoming, origin, policy) {
             Ok((_, None)) => {}
             Ok((_, Some(yields))) => {
                 let uri = self.peerings.get(yields).map_or_else(String::new, |peering| peering.uri.clone());

@@ -17,7 +17,7 @@ use crate::admission::Limits;
 use crate::config::{Config, ListenUri, Scheme, TunName};
 use crate::discovery::DiscoveryConfig;
 use crate::keys::Keypair;
-use crate::node::{Node, NodeConfig};
+use crate::node::{Node, NodeConfig, PeerPolicy};
 use crate::rng::Rng;
 use crate::router::Profile;
 use crate::shell::clock::{Clock, random_seed};
@@ -242,7 +242,7 @@ fn listen(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Result<(), Daem
     for uri in &config.peering.listen {
         let listener = transport::listen(uri).map_err(|error: ListenError| DaemonError::Listen(error.to_string()))?;
         tracing::info!("listening on {}://{}", uri.scheme, listener.address());
-        tokio::spawn(accept_all(listener, false, accepted.clone()));
+        tokio::spawn(accept_all(listener, false, uri.policy, accepted.clone()));
     }
     Ok(())
 }
@@ -253,11 +253,16 @@ fn listen_to_neighbours(config: &Config, accepted: &mpsc::Sender<Accepted>) -> O
     if !config.discovery.enabled {
         return None;
     }
-    let anywhere = ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, 0).into(), interface: None };
+    let anywhere = ListenUri {
+        scheme: Scheme::Tcp,
+        address: (Ipv6Addr::UNSPECIFIED, 0).into(),
+        interface: None,
+        policy: PeerPolicy::default(),
+    };
     match transport::listen(&anywhere) {
         Ok(listener) => {
             let port = listener.address().port();
-            tokio::spawn(accept_all(listener, true, accepted.clone()));
+            tokio::spawn(accept_all(listener, true, PeerPolicy::default(), accepted.clone()));
             Some(port)
         }
         Err(error) => {
@@ -268,11 +273,11 @@ fn listen_to_neighbours(config: &Config, accepted: &mpsc::Sender<Accepted>) -> O
 }
 
 /// Hands all connections of a listener to the core, for as long as it takes them.
-async fn accept_all(listener: Listener, lan: bool, accepted: mpsc::Sender<Accepted>) {
+async fn accept_all(listener: Listener, lan: bool, policy: PeerPolicy, accepted: mpsc::Sender<Accepted>) {
     loop {
         match listener.accept().await {
             Ok(incoming) => {
-                if accepted.send(Accepted { incoming, lan }).await.is_err() {
+                if accepted.send(Accepted { incoming, lan, policy }).await.is_err() {
                     return;
                 }
             }

@@ -16,7 +16,7 @@ use crate::config::PeerUri;
 use crate::keys::PublicKey;
 use crate::link::LinkConfig;
 use crate::link::window::SendWindow;
-use crate::node::Node;
+use crate::node::{Node, PeerPolicy};
 use crate::router::{MAX_PORT, PeerKind, Port};
 use crate::shell::clock::Clock;
 use crate::shell::lan::LanDial;
@@ -61,6 +61,8 @@ pub(crate) struct Peering {
     pub(crate) origin: Origin,
     /// Whether the key that it must have was written into its URI.
     pub(crate) pinned: bool,
+    /// What is wanted of it.
+    pub(crate) policy: PeerPolicy,
     /// What carries it.
     pub(crate) kind: PeerKind,
     /// Where it was dialled or came from, for people.
@@ -131,11 +133,11 @@ impl Peerings {
 
     /// Dials a peer of the configuration.
     pub(crate) fn dial(&mut self, name: Arc<str>, uri: PeerUri) -> PeeringId {
-        let (text, key) = (name.to_string(), uri.key);
+        let (text, key, policy) = (name.to_string(), uri.key, uri.policy);
         let id =
             self.start(Origin::Wanted(name), PeerKind::Remote, text, key, async move { transport::dial(&uri).await });
         if let Some(peering) = self.table.get_mut(&id) {
-            peering.pinned = key.is_some();
+            (peering.pinned, peering.policy) = (key.is_some(), policy);
         }
         id
     }
@@ -156,12 +158,16 @@ impl Peerings {
         &mut self,
         incoming: Incoming,
         origin: Origin,
+        policy: PeerPolicy,
     ) -> Result<(PeeringId, Option<PeeringId>), Refusal> {
         let ends = incoming.ends();
         let yields = self.admission.admit(self.next_id, ends.remote.ip(), self.clock.now())?;
         let kind = if origin == Origin::Inbound { PeerKind::Remote } else { PeerKind::Lan };
         let id = self.start(origin, kind, incoming.uri(), None, incoming.open());
         self.connected(id, ends);
+        if let Some(peering) = self.table.get_mut(&id) {
+            peering.policy = policy;
+        }
         Ok((id, yields.map(PeeringId)))
     }
 
@@ -270,8 +276,8 @@ impl Peerings {
         let hello_since = (origin == Origin::Inbound).then(|| self.clock.now());
         let task = self.tasks.spawn(peer_task::run(connect, config, channels, self.clock, hello_since));
         let (writing, has_frames, room) = (false, false, SendWindow::default().room());
-        let (ends, up, pinned) = (None, None, false);
-        let peering = Peering { origin, pinned, kind, uri, ends, up, batches, writing, has_frames, room, task };
+        let (ends, up, pinned, policy) = (None, None, false, PeerPolicy::default());
+        let peering = Peering { origin, pinned, policy, kind, uri, ends, up, batches, writing, has_frames, room, task };
         self.table.insert(id, peering);
         id
     }
@@ -326,7 +332,7 @@ mod tests {
         let (mut peerings, mut inputs) = peerings();
         for _ in 0..3 * crate::admission::MAX_PENDING_PER_SOURCE {
             let (connection, far) = incoming("192.0.2.7:1", "192.0.2.1");
-            let (id, _) = peerings.accept(connection, Origin::Inbound).unwrap();
+            let (id, _) = peerings.accept(connection, Origin::Inbound, PeerPolicy::default()).unwrap();
             drop(far);
             loop {
                 let FromPeer { id: from, event } = inputs.events.recv().await.unwrap();
@@ -348,7 +354,7 @@ mod tests {
             let (mut incoming, mut far) = incoming("192.0.2.7:1", "192.0.2.1");
             incoming.scheme = Scheme::Ws;
             let start = tokio::time::Instant::now();
-            peerings.accept(incoming, Origin::Inbound).unwrap();
+            peerings.accept(incoming, Origin::Inbound, PeerPolicy::default()).unwrap();
             tokio::time::sleep(HELLO_TIMEOUT * 6 / 10).await;
             if upgrades {
                 far.write_all(request).await.unwrap();
@@ -372,8 +378,8 @@ mod tests {
         let (mut peerings, _inputs) = peerings();
         let (with_address, _a) = incoming("198.51.100.1:1", "192.0.2.1");
         let (without, _b) = incoming("198.51.100.2:1", "192.0.2.99");
-        let (with_address, _) = peerings.accept(with_address, Origin::Inbound).unwrap();
-        peerings.accept(without, Origin::Inbound).unwrap();
+        let (with_address, _) = peerings.accept(with_address, Origin::Inbound, PeerPolicy::default()).unwrap();
+        peerings.accept(without, Origin::Inbound, PeerPolicy::default()).unwrap();
         let eth0 = crate::shell::netlink::Interface {
             running: true,
             addresses: vec![("192.0.2.1".parse().unwrap(), 24)],

@@ -26,4 +26,5 @@ mod icmp;
 mod lab_itself;
 mod neighbours;
 mod offload;
+mod policy;
 mod reach;

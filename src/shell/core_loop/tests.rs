@@ -91,7 +91,7 @@ impl Daemon {
             Ends { remote: "192.0.2.77:1".parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
         let connection = Connection { stream: Box::new(stream), ends };
         let incoming = Incoming { scheme: Scheme::Tcp, connection };
-        assert!(self.accepted.send(Accepted { incoming, lan: false }).await.is_ok());
+        assert!(self.accepted.send(Accepted { incoming, lan: false, policy: PeerPolicy::default() }).await.is_ok());
     }
 
     async fn ask(&self, request: Request) -> Reply {
