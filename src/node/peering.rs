@@ -4,7 +4,7 @@ use crate::keys::PublicKey;
 use crate::node::outbox::Outbox;
 use crate::node::pacer::Pacer;
 use crate::router::PeerKind;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::extensions::Extensions;
 
 /// A peering that came up.
@@ -38,6 +38,8 @@ pub(super) struct Peering {
     /// Longest frame, in bytes, that we make for it if we can choose.
     pub(super) frame_len: usize,
     pub(super) priority: u8,
+    /// The time of a round trip over it without queueing, once known.
+    pub(super) round_trip: Option<Duration>,
     /// Its cap, if it has one.
     pub(super) pacer: Option<Pacer>,
     /// Whether traffic waits for that.
@@ -56,6 +58,7 @@ impl Peering {
             queue_drops: 0,
             frame_len: usize::MAX,
             priority: 0,
+            round_trip: None,
             pacer: None,
             is_paced: false,
         }

@@ -52,6 +52,7 @@ impl Node {
             sent_bytes: peering.sent_bytes,
             queued_bytes: peering.outbox.bytes(),
             queue_drops: peering.queue_drops,
+            round_trip_seconds: peering.round_trip.map(|span| span.as_secs_f64()),
             priority: peering.priority,
             carries: self.router.carries(*port),
             max_rate: peering.pacer.as_ref().map(Pacer::bits_per_second),

@@ -80,6 +80,9 @@ pub struct PeerStatus {
     pub queued_bytes: usize,
     /// Frames dropped at its queue.
     pub queue_drops: u64,
+    /// Time of a round trip to the peer without queueing, if its transport knows.
+    #[serde(default)]
+    pub round_trip_seconds: Option<f64>,
     /// Its place among peerings with the same node; the lowest number carries.
     #[serde(default)]
     pub priority: u8,

@@ -4,7 +4,7 @@ use crate::buf::PacketBuf;
 use crate::drops::DropReason;
 use crate::node::pacer::Pacer;
 use crate::node::{Node, Port};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::frame::MAX_FRAME_LEN;
 
 /// What its owner wants of a peering.
@@ -25,6 +25,14 @@ impl Node {
         self.router.set_priority(port, policy.priority);
         self.set_frame_len(port, usize::MAX);
         self.settle(now);
+    }
+
+    /// Tells how long a round trip over a peering takes without queueing.
+    pub fn set_round_trip(&mut self, port: Port, round_trip: Duration) {
+        let Some(peering) = self.peerings.get_mut(&port) else { return };
+        if peering.round_trip.replace(round_trip) != Some(round_trip) {
+            self.router.set_round_trip(port, round_trip);
+        }
     }
 
     /// Makes frames for a peering no longer than this where we can choose, so that none holds up others for long on its way. [`usize::MAX`]: as

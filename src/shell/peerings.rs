@@ -241,6 +241,9 @@ impl Peerings {
             peering.room = written.room.min(BATCH_BYTES);
             if let Some((_, port)) = peering.up {
                 node.set_frame_len(port, written.frame_len);
+                if let Some(round_trip) = written.round_trip {
+                    node.set_round_trip(port, round_trip);
+                }
             }
             peering.feed(node, now);
         }

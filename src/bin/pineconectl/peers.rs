@@ -5,7 +5,7 @@ use pinecone::control::{Peers, WaitingPeer};
 use pinecone::node::status::PeerStatus;
 
 use crate::output::{Column, table};
-use crate::units::{maybe_coordinates, size, span};
+use crate::units::{maybe_coordinates, milliseconds, size, span};
 
 /// All peerings, then the peers that are not connected.
 pub(crate) fn text(peers: &Peers) -> String {
@@ -21,6 +21,7 @@ pub(crate) fn text(peers: &Peers) -> String {
         Column::Right("SENT"),
         Column::Right("QUEUED"),
         Column::Right("DROPPED"),
+        Column::Right("ROUND TRIP"),
         Column::Left("PRIORITY"),
         Column::Right("CAP"),
     ];
@@ -49,6 +50,7 @@ fn peer_row(peer: &PeerStatus) -> Vec<String> {
         size(peer.sent_bytes),
         size(peer.queued_bytes as u64),
         peer.queue_drops.to_string(),
+        peer.round_trip_seconds.map_or_else(|| "-".to_owned(), milliseconds),
         if peer.carries { peer.priority.to_string() } else { format!("{} backup", peer.priority) },
         peer.max_rate.map_or_else(|| "-".to_owned(), |rate| format!("{}bit/s", Rate(rate))),
     ]
@@ -99,6 +101,7 @@ mod tests {
             sent_bytes: 10,
             queued_bytes: 0,
             queue_drops: 0,
+            round_trip_seconds: Some(0.0125),
             priority: 7,
             carries: false,
             max_rate: Some(10_000_000),

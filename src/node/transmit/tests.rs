@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::keys::{Keypair, PublicKey, Seed};
 use crate::node::{NodeConfig, PeerInfo, PeerKind};
-use crate::time::{Duration, UnixMillis};
+use crate::time::UnixMillis;
 use crate::wire::extensions::Extensions;
 
 /// A node with one peering that has a cap.

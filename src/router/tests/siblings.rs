@@ -44,6 +44,26 @@ fn the_lowest_priority_carries_and_a_backup_takes_over_at_once() {
 }
 
 #[test]
+fn of_equal_peerings_the_clearly_quicker_one_carries_and_small_differences_change_nothing() {
+    let [own, peer] = nodes();
+    let mut router = improved(&own);
+    let ports: Vec<_> = (0..2).map(|_| ours(&mut router, &peer, at(0))).collect();
+    let mut measure = |port: usize, ms: u64| {
+        router.set_round_trip(ports[port], Duration::from_millis(ms));
+        ports.iter().position(|port| Some(*port) == way_to(&mut router, &peer, at(1))).unwrap()
+    };
+    assert_eq!(measure(1, 5), 0, "nothing to compare with");
+    assert_eq!(measure(0, 40), 1);
+    let flapping: Vec<_> = [38, 42, 36, 44].iter().flat_map(|ms| [measure(0, *ms), measure(1, 40)]).collect();
+    assert!(flapping.iter().all(|carrier| *carrier == 1), "{flapping:?}");
+    assert_eq!(measure(0, 29), 0);
+    assert_eq!((measure(0, 1), measure(1, 0)), (0, 0), "a millisecond is nothing");
+    router.set_priority(ports[1], 0);
+    router.set_priority(ports[0], 1);
+    assert_eq!(way_to(&mut router, &peer, at(1)), Some(ports[1]), "priorities go first");
+}
+
+#[test]
 fn a_peering_that_has_not_announced_itself_carries_nothing_yet() {
     let [own, peer] = nodes();
     let mut router = improved(&own);

@@ -32,22 +32,12 @@ struct Daemon {
     core: tokio::task::JoinHandle<io::Error>,
 }
 
+#[derive(Default)]
 struct Options {
     require_authenticated: bool,
     limits: Limits,
     allowed: AllowedKeys,
     network: Snapshot,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            require_authenticated: false,
-            limits: Limits::default(),
-            allowed: AllowedKeys::default(),
-            network: Snapshot::default(),
-        }
-    }
 }
 
 impl Daemon {
