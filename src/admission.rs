@@ -88,6 +88,8 @@ refusals! {
         "its key is not in peering.allowed_keys.outbound; add it there, or to the peer's URI as ?key=";
     /// A neighbour whose key is not one of those that may.
     KeyLan = "key_not_allowed_lan", "its key is not in peering.allowed_keys.lan; add it there to have this neighbour";
+    /// Somebody who cannot prove a key that its owner has proven before.
+    Claimed = "key_only_claimed", "the owner of its key has proven it before, and it did not";
     /// The peer's key is not proven.
     Unproven = "key_not_proven", "its link does not prove its key, and peering.require_authenticated is set";
 }

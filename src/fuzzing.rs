@@ -225,7 +225,7 @@ pub fn link_story(stream: &[u8], mut next_piece: impl FnMut() -> usize) -> LinkS
     static OWN_HELLO: LazyLock<[u8; HELLO_LEN]> =
         LazyLock::new(|| Hello { key: OWN.public(), extension_version: 0, extensions: 0 }.encode(&OWN));
     let now = Instant::ZERO;
-    let mut link = Link::new(LinkConfig { own_hello: *OWN_HELLO, own_key: OWN.public(), expected_key: None }, now);
+    let mut link = Link::new(LinkConfig::plain(*OWN_HELLO, OWN.public()), now);
     let mut story = LinkStory { up: None, frames: Vec::new(), end: Ok(()) };
     let mut rest = stream;
     while !rest.is_empty() && story.end.is_ok() {

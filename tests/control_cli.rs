@@ -184,10 +184,10 @@ mod check {
     #[test]
     fn what_the_host_lacks_is_an_error_and_what_is_odd_a_warning() {
         let directory = Directory::new();
-        let config = directory.config("peering.require_authenticated = true");
+        let config = directory.config("tun.fd = 3");
         let output = daemon(&["check", "--config", &config]).output().unwrap();
         assert_eq!(code(&output), 0);
-        assert!(stderr(&output).starts_with("warning: peering.require_authenticated"), "{}", stderr(&output));
+        assert!(stderr(&output).starts_with("warning: tun.fd"), "{}", stderr(&output));
 
         let config = directory.config("session.password_file = '/nonexistent/password'");
         directory.write("node.key", SEED, 0o644);

@@ -232,13 +232,6 @@ impl Config {
     /// What is allowed but probably not meant, in sentences.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.peering.require_authenticated {
-            warnings.push(
-                "peering.require_authenticated = true: neither tcp:// nor ws:// links can prove the other side's key in this \
-                 version, so every peering will be refused; set it to false to have peers"
-                    .to_owned(),
-            );
-        }
         if self.peering.allowed_keys.is_restricted() && !self.peering.require_authenticated {
             warnings.push(
                 "peering.allowed_keys: links that do not prove the peer's key only claim it, and whoever has seen an allowed node's \

@@ -58,7 +58,6 @@ fn log_filters_are_levels_and_levels_of_modules() {
 fn what_is_probably_not_meant_is_warned_of() {
     assert_eq!(Config::default().warnings(), Vec::<String>::new());
     let warnings = |text: &str| parse(text).unwrap().warnings();
-    assert!(warnings("peering.require_authenticated = true")[0].contains("every peering will be refused"));
     assert!(warnings("peering.listen = []\ndiscovery.enabled = false")[0].contains("alone"));
     assert!(warnings("[tun]\nname = 'none'\nfd = 3")[0].contains("tun.fd"));
 }

@@ -5,6 +5,7 @@
 //! their way. While there is more to take the next turn follows at once, otherwise the loop sleeps until an input has something or a
 //! deadline comes.
 
+mod admit;
 mod requests;
 
 use std::collections::BTreeMap;
@@ -14,25 +15,24 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admission::{AllowedKeys, Direction, Refusal, connection_from};
+use crate::admission::{AllowedKeys, Direction, Refusal};
 use crate::control::Reply;
 use crate::discovery::PeeringVerdict;
 use crate::drops::DropReason;
-use crate::keys::PublicKey;
+use crate::link::ProvenKeys;
 use crate::node::{Event, Node, PeerInfo, PeerPolicy, RequestId};
 use crate::router::Port;
 use crate::shell::clock::{Clock, MAX_WAIT, SleepWatch};
 use crate::shell::control_socket::Call;
 use crate::shell::lan::Lan;
 use crate::shell::netlink::Snapshot;
-use crate::shell::peer_task::{Batch, FromPeer, PeerEvent, PeeringId};
-use crate::shell::peerings::{Origin, PeerInputs, Peering, Peerings};
+use crate::shell::peer_task::{Batch, FromPeer, PeerEvent, PeerUp, PeeringId};
+use crate::shell::peerings::{Origin, PeerInputs, PeerIs, Peering, Peerings};
 use crate::shell::timer::Timer;
-use crate::shell::transport::{Ends, Incoming};
+use crate::shell::transport::Incoming;
 use crate::shell::tun::Tun;
 use crate::shell::wanted::Wanted;
 use crate::time::{Duration, Instant};
-use crate::wire::extensions::Extensions;
 
 /// Packets taken from the TUN per turn.
 const TUN_PACKETS: usize = 64;
@@ -100,6 +100,7 @@ pub(crate) struct Core {
     questions: BTreeMap<RequestId, (oneshot::Sender<Reply>, String)>,
     require_authenticated: bool,
     allowed: AllowedKeys,
+    proven: ProvenKeys,
     clock: Clock,
     timer: Timer,
     sleep: SleepWatch,
@@ -148,6 +149,7 @@ impl Core {
             questions: BTreeMap::new(),
             require_authenticated,
             allowed,
+            proven: ProvenKeys::default(),
             clock,
             timer: Timer::new(clock),
             sleep: clock.slept(),
@@ -292,14 +294,14 @@ impl Core {
         }
         match event {
             PeerEvent::Connected(ends) => self.peerings.connected(id, ends),
-            PeerEvent::Up(key, extensions) => self.peer_up(id, key, extensions, now),
+            PeerEvent::Up(up) => self.peer_up(id, up, now),
             PeerEvent::Frames(frames) => self.frames(id, frames, now),
             PeerEvent::Closed(closed) => self.close(id, &closed.to_string(), now),
         }
     }
 
     fn frames(&mut self, id: PeeringId, frames: Batch, now: Instant) {
-        let Some((_, port)) = self.peerings.get(id).and_then(|peering| peering.up) else { return };
+        let Some(PeerIs { port, .. }) = self.peerings.get(id).and_then(|peering| peering.up) else { return };
         for frame in frames {
             if let Err(why) = self.node.handle_frame(port, frame, now) {
                 self.close(id, &why.to_string(), now);
@@ -308,29 +310,26 @@ impl Core {
         }
     }
 
-    fn peer_up(&mut self, id: PeeringId, key: PublicKey, extensions: Extensions, now: Instant) {
+    fn peer_up(&mut self, id: PeeringId, PeerUp { key, proven: authenticated, extensions }: PeerUp, now: Instant) {
         let Some(peering) = self.peerings.get(id) else { return };
         let (ends, peering_uri) = (peering.ends, peering.uri.clone());
-        let authenticated = ends.is_some_and(|ends| ends.carrier.proven_key().is_some());
-        if self.require_authenticated && !authenticated {
-            self.refuse(Refusal::Unproven, &format!("{} at {}", key.short(), peering_uri), now);
-            self.close(
-                id,
-                "its transport does not prove the peer's key, and peering.require_authenticated is set",
-                now,
-            );
-            return;
-        }
         let direction = match &peering.origin {
             Origin::Inbound => Direction::Inbound,
             Origin::Wanted(_) => Direction::Outbound { pinned: peering.pinned },
             Origin::Lan { .. } => Direction::Lan,
         };
+        if let Err(reason) = self.check_identity(&key, authenticated, now) {
+            let why = if self.require_authenticated { Refusal::Unproven } else { Refusal::Claimed };
+            self.refuse(why, &format!("{key} at {peering_uri}"), now);
+            self.close(id, reason, now);
+            return;
+        }
         if let Err(why) = self.allowed.check(&key, direction) {
             self.refuse(why, &format!("{key} at {peering_uri}"), now);
             self.close(id, &format!("the peer has the key {key}, and {why}"), now);
             return;
         }
+        let Some(peering) = self.peerings.get(id) else { return };
         let (uri, origin) = (peering.uri.clone(), peering.origin.clone());
         let (kind, inbound) = (peering.kind, origin.is_inbound());
         let policy = match (&origin, &self.lan) {
@@ -341,9 +340,7 @@ impl Core {
         };
         let info = PeerInfo { key, kind, uri: uri.clone(), inbound, authenticated, extensions };
         let verdict = match (&origin, ends, &mut self.lan) {
-            (Origin::Lan { interface, .. }, Some(ends), Some(lan)) => {
-                lan.peering_up(id, *interface, ends, key, info.inbound, now)
-            }
+            (Origin::Lan { interface, .. }, Some(ends), Some(lan)) => lan.peering_up(id, *interface, ends, &info, now),
             _ => PeeringVerdict::Keep,
         };
         if verdict == PeeringVerdict::Close {
@@ -352,7 +349,7 @@ impl Core {
         }
         match self.node.add_peer(info, now) {
             Ok(port) => {
-                self.peerings.up(id, key, port);
+                self.peerings.up(id, PeerIs { key, proven: authenticated, port });
                 self.node.set_policy(port, policy, now);
                 if let Origin::Wanted(name) = &origin {
                     self.wanted.up(name, now);
@@ -370,7 +367,7 @@ impl Core {
     /// Ends a peering, or takes note that it ended.
     fn close(&mut self, id: PeeringId, reason: &str, now: Instant) {
         let Some(Peering { origin, uri, up, .. }) = self.peerings.remove(id) else { return };
-        if let Some((key, port)) = up {
+        if let Some(PeerIs { key, port, .. }) = up {
             self.node.remove_peer(port, now);
             self.log.say(now, &format!("peering with {} is down: {uri}: {reason}", key.short()));
         }
@@ -396,37 +393,6 @@ impl Core {
             }
             Origin::Inbound if up.is_none() => tracing::debug!("no peering with {uri}: {reason}"),
             Origin::Inbound => {}
-        }
-    }
-
-    fn accept(&mut self, Accepted { incoming, lan, policy }: Accepted) {
-        let Ends { remote, local, .. } = incoming.ends();
-        let origin = if lan {
-            let interface = self.lan.as_ref().and_then(|lan| lan.interface_of(remote, local, &self.network));
-            let Some(interface) = interface else {
-                tracing::debug!(%remote, "turned a connection away: it came over no link that we look for peers on");
-                return;
-            };
-            Origin::Lan { interface, dialled: None }
-        } else {
-            Origin::Inbound
-        };
-        match self.peerings.accept(incoming, origin, policy) {
-            Ok((_, None)) => {}
-            Ok((_, Some(yields))) => {
-                let uri = self.peerings.get(yields).map_or_else(String::new, |peering| peering.uri.clone());
-                self.refuse(Refusal::MadeRoom, &format!("a connection from {uri}"), self.clock.now());
-                self.close(yields, &Refusal::MadeRoom.to_string(), self.clock.now());
-            }
-            Err(why) => self.refuse(why, &connection_from(remote), self.clock.now()),
-        }
-    }
-
-    /// Counts somebody who is turned away, and tells the log now and then.
-    fn refuse(&mut self, why: Refusal, what: &str, now: Instant) {
-        match self.peerings.admission.refuse(why, what, now) {
-            Some(line) => tracing::warn!("{line}"),
-            None => tracing::debug!("turned {what} away: {why}"),
         }
     }
 

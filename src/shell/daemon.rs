@@ -27,14 +27,14 @@ use crate::shell::key_file::{self, KeyFileError, Origin};
 use crate::shell::lan::Lan;
 use crate::shell::netlink::{self, Netlink, Snapshot};
 use crate::shell::password_file::{self, PasswordFileError};
-use crate::shell::peerings::Peerings;
+use crate::shell::peerings::{Greeting, Peerings};
 use crate::shell::readiness;
 use crate::shell::transport::{self, ListenError, Listener};
 use crate::shell::tun::Tun;
 use crate::shell::tun::linux::{self, Added, TunError, TunParams};
 use crate::shell::wanted::Wanted;
 use crate::time::Duration;
-use crate::wire::hello::Hello;
+use crate::wire::extensions::Extensions;
 
 /// Most entries of the snake's routing table: some 20 MiB, and networks far larger than any that exist.
 const MAX_ROUTES: usize = 65_536;
@@ -181,11 +181,10 @@ async fn start_core(
     let clock = Clock::new();
     let mut rng = Rng::new(random_seed().map_err(os("get random bytes"))?);
     let profile = Profile::improved();
-    let extensions = profile.rules.extensions();
-    let hello = Hello { key: keypair.public(), extension_version: extensions.version(), extensions: extensions.bits() };
-    let hello = hello.encode(&keypair);
+    let extensions = profile.rules.extensions().and(Extensions::LINK_PROOF);
+    let greeting = Greeting::new(Arc::clone(&keypair), extensions);
     let limits = Limits { inbound: config.peering.max_inbound, per_source: config.peering.max_inbound_per_source };
-    let peerings = Peerings::new(hello, keypair.public(), limits, clock);
+    let peerings = Peerings::new(greeting, limits, rng.fork(), clock);
     let node_config = NodeConfig {
         mtu: config.tun.mtu,
         psk,

@@ -17,6 +17,7 @@ use crate::discovery::{
     PeeringVerdict,
 };
 use crate::keys::PublicKey;
+use crate::node::PeerInfo;
 use crate::rng::Rng;
 use crate::shell::lan::sockets::{Heard, LinkSockets};
 use crate::shell::netlink::{self, Snapshot};
@@ -127,11 +128,11 @@ impl Lan {
         id: PeeringId,
         interface: u32,
         ends: Ends,
-        key: PublicKey,
-        inbound: bool,
+        peer: &PeerInfo,
         now: Instant,
     ) -> PeeringVerdict {
-        let (family, authenticated) = (Family::of(ends.remote), ends.carrier.proven_key().is_some());
+        let PeerInfo { key, inbound, authenticated, .. } = *peer;
+        let family = Family::of(ends.remote);
         let up = PeeringUp { id: NeighbourId(id.0), key, interface, family, inbound, authenticated };
         self.discovery.handle_peering_up(up, now)
     }

@@ -55,12 +55,23 @@ pub(crate) struct FromPeer {
 pub(crate) enum PeerEvent {
     /// The connection is there; hellos are being exchanged.
     Connected(Ends),
-    /// The hellos were exchanged: who the peer is, and what it understands.
-    Up(PublicKey, Extensions),
+    /// The hellos were exchanged, and the keys proven if both sides know how.
+    Up(PeerUp),
     /// Frames came.
     Frames(Batch),
     /// The peering is over. Always the last event.
     Closed(PeerClosed),
+}
+
+/// Who the peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerUp {
+    /// Its key.
+    pub(crate) key: PublicKey,
+    /// Whether it has proven that.
+    pub(crate) proven: bool,
+    /// What it understands beyond plain Pinecone.
+    pub(crate) extensions: Extensions,
 }
 
 /// Why a peering ended.
@@ -123,6 +134,7 @@ pub(crate) async fn run(
     let (id, events) = (channels.id, channels.events.clone());
     let closed = match connect.await {
         Ok(connection) => {
+            let config = LinkConfig { carrier: connection.ends.carrier, ..config };
             let link = Link::new(config, hello_since.unwrap_or_else(|| clock.now()));
             run_connected(connection, link, channels, clock).await
         }
@@ -175,7 +187,7 @@ struct PeerTask {
 /// What was read and waits for the core.
 struct Incoming {
     events: PollSender<FromPeer>,
-    up: Option<(PublicKey, Extensions)>,
+    up: Option<PeerUp>,
     frames: Batch,
     bytes: usize,
     /// Nothing more can be read; what was read before is still handed over.
@@ -215,7 +227,7 @@ impl Incoming {
         }
         ready!(self.events.poll_reserve(cx)).map_err(|_| PeerClosed::ByUs)?;
         let event = match self.up.take() {
-            Some((key, extensions)) => PeerEvent::Up(key, extensions),
+            Some(up) => PeerEvent::Up(up),
             None => {
                 self.bytes = 0;
                 PeerEvent::Frames(std::mem::take(&mut self.frames))
@@ -226,8 +238,9 @@ impl Incoming {
 
     fn take(&mut self, event: LinkEvent) {
         match event {
-            LinkEvent::Up { key, extension_version, extensions } => {
-                self.up = Some((key, Extensions::announced(extension_version, extensions)));
+            LinkEvent::Up { key, proven, extension_version, extensions } => {
+                self.up =
+                    Some(PeerUp { key, proven, extensions: Extensions::announced(extension_version, extensions) });
             }
             LinkEvent::Frame(frame) => {
                 self.bytes += frame.len();

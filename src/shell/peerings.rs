@@ -13,10 +13,11 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::admission::{Admission, Limits, MAX_INBOUND, Refusal};
 use crate::config::PeerUri;
-use crate::keys::PublicKey;
-use crate::link::LinkConfig;
+use crate::keys::{Keypair, PublicKey};
 use crate::link::window::SendWindow;
+use crate::link::{LinkConfig, PasswordKey, ProofConfig, Side};
 use crate::node::{Node, PeerPolicy};
+use crate::rng::Rng;
 use crate::router::{MAX_PORT, PeerKind, Port};
 use crate::shell::clock::Clock;
 use crate::shell::lan::LanDial;
@@ -25,7 +26,8 @@ use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, 
 use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, tcp};
 use crate::shell::wanted::MAX_WANTED;
 use crate::time::Instant;
-use crate::wire::hello::HELLO_LEN;
+use crate::wire::extensions::Extensions;
+use crate::wire::hello::{HELLO_LEN, Hello};
 
 const _: () = assert!(MAX_INBOUND + MAX_WANTED < MAX_PORT as usize);
 /// Batches of all peerings that wait for the core: two turns of it, at most 1 MiB.
@@ -69,8 +71,8 @@ pub(crate) struct Peering {
     pub(crate) uri: String,
     /// Its connection, once there is one.
     pub(crate) ends: Option<Ends>,
-    /// The peer's key and port, once it is up.
-    pub(crate) up: Option<(PublicKey, Port)>,
+    /// Who the peer is, once it is up.
+    pub(crate) up: Option<PeerIs>,
     batches: mpsc::Sender<Batch>,
     /// Whether a batch is under way.
     writing: bool,
@@ -79,6 +81,17 @@ pub(crate) struct Peering {
     /// Bytes that the next batch may have.
     room: usize,
     task: AbortHandle,
+}
+
+/// The peer of a peering that is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerIs {
+    /// Its key.
+    pub(crate) key: PublicKey,
+    /// Whether it has proven that.
+    pub(crate) proven: bool,
+    /// The port that it has at the node.
+    pub(crate) port: Port,
 }
 
 /// What peerings tell the core.
@@ -98,21 +111,33 @@ pub(crate) struct Peerings {
     next_id: u64,
     events: mpsc::Sender<FromPeer>,
     written: mpsc::UnboundedSender<Written>,
-    own_hello: [u8; HELLO_LEN],
-    own_key: PublicKey,
+    greeting: Greeting,
+    rng: Rng,
     clock: Clock,
     /// Who of those that connect gets a place.
     pub(crate) admission: Admission,
 }
 
+/// What every peering of ours says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Greeting {
+    keypair: Arc<Keypair>,
+    hello: [u8; HELLO_LEN],
+    proves: bool,
+}
+
+impl Greeting {
+    /// A node that understands `extensions`.
+    pub(crate) fn new(keypair: Arc<Keypair>, extensions: Extensions) -> Self {
+        let (extension_version, bits) = (extensions.version(), extensions.bits());
+        let hello = Hello { key: keypair.public(), extension_version, extensions: bits }.encode(&keypair);
+        Self { keypair, hello, proves: extensions.contain(Extensions::LINK_PROOF) }
+    }
+}
+
 impl Peerings {
-    /// No peerings. `own_hello` is what each of them will say first.
-    pub(crate) fn new(
-        own_hello: [u8; HELLO_LEN],
-        own_key: PublicKey,
-        limits: Limits,
-        clock: Clock,
-    ) -> (Self, PeerInputs) {
+    /// No peerings. `rng` makes their nonces.
+    pub(crate) fn new(greeting: Greeting, limits: Limits, rng: Rng, clock: Clock) -> (Self, PeerInputs) {
         let (events, events_to_core) = mpsc::channel(EVENT_QUEUE);
         // Holds at most one message per peering: each has one batch under way.
         let (written, written_to_core) = mpsc::unbounded_channel();
@@ -123,8 +148,8 @@ impl Peerings {
             next_id: 0,
             events,
             written,
-            own_hello,
-            own_key,
+            greeting,
+            rng,
             clock,
             admission: Admission::new(limits, clock.now()),
         };
@@ -133,11 +158,12 @@ impl Peerings {
 
     /// Dials a peer of the configuration.
     pub(crate) fn dial(&mut self, name: Arc<str>, uri: PeerUri) -> PeeringId {
-        let (text, key, policy) = (name.to_string(), uri.key, uri.policy);
-        let id =
-            self.start(Origin::Wanted(name), PeerKind::Remote, text, key, async move { transport::dial(&uri).await });
+        let expects = Expects { key: uri.key, password: PasswordKey::default() };
+        let (text, pinned, policy) = (name.to_string(), uri.key.is_some(), uri.policy);
+        let connect = async move { transport::dial(&uri).await };
+        let id = self.start(Origin::Wanted(name), PeerKind::Remote, text, expects, connect);
         if let Some(peering) = self.table.get_mut(&id) {
-            (peering.pinned, peering.policy) = (key.is_some(), policy);
+            (peering.pinned, peering.policy) = (pinned, policy);
         }
         id
     }
@@ -147,7 +173,8 @@ impl Peerings {
         let LanDial { address, interface: (interface, name), key } = dial;
         let origin = Origin::Lan { interface, dialled: Some(key) };
         let connect = async move { tcp::connect_in_time(address, &name).await };
-        self.start(origin, PeerKind::Lan, format!("tcp://{address}"), Some(key), connect)
+        let expects = Expects { key: Some(key), password: PasswordKey::default() };
+        self.start(origin, PeerKind::Lan, format!("tcp://{address}"), expects, connect)
     }
 
     /// Takes in a connection that came to us, and says whose place it got if that has to be closed for it.
@@ -163,7 +190,7 @@ impl Peerings {
         let ends = incoming.ends();
         let yields = self.admission.admit(self.next_id, ends.remote.ip(), self.clock.now())?;
         let kind = if origin == Origin::Inbound { PeerKind::Remote } else { PeerKind::Lan };
-        let id = self.start(origin, kind, incoming.uri(), None, incoming.open());
+        let id = self.start(origin, kind, incoming.uri(), Expects::default(), incoming.open());
         self.connected(id, ends);
         if let Some(peering) = self.table.get_mut(&id) {
             peering.policy = policy;
@@ -194,10 +221,10 @@ impl Peerings {
     }
 
     /// The node gave the peering a port.
-    pub(crate) fn up(&mut self, id: PeeringId, key: PublicKey, port: Port) {
+    pub(crate) fn up(&mut self, id: PeeringId, peer: PeerIs) {
         if let Some(peering) = self.table.get_mut(&id) {
-            peering.up = Some((key, port));
-            self.ports.insert(port, id);
+            peering.up = Some(peer);
+            self.ports.insert(peer.port, id);
             self.admission.established(id.0, self.clock.now());
         }
     }
@@ -207,10 +234,16 @@ impl Peerings {
         let peering = self.table.remove(&id)?;
         peering.task.abort();
         self.admission.ended(id.0, self.clock.now());
-        if let Some((_, port)) = peering.up {
+        if let Some(PeerIs { port, .. }) = peering.up {
             self.ports.remove(&port);
         }
         Some(peering)
+    }
+
+    /// Peerings with somebody who claims to have this key and has not proven it.
+    pub(crate) fn claiming(&self, key: &PublicKey) -> Vec<PeeringId> {
+        let claims = |peering: &Peering| peering.up.is_some_and(|peer| peer.key == *key && !peer.proven);
+        self.table.iter().filter(|(_, peering)| claims(peering)).map(|(id, _)| *id).collect()
     }
 
     /// All peerings that are up.
@@ -239,7 +272,7 @@ impl Peerings {
         if let Some(peering) = self.table.get_mut(&written.id) {
             peering.writing = false;
             peering.room = written.room.min(BATCH_BYTES);
-            if let Some((_, port)) = peering.up {
+            if let Some(PeerIs { port, .. }) = peering.up {
                 node.set_frame_len(port, written.frame_len);
                 if let Some(round_trip) = written.round_trip {
                     node.set_round_trip(port, round_trip);
@@ -261,12 +294,20 @@ impl Peerings {
         None
     }
 
+    fn link_config(&mut self, side: Side, expects: Expects) -> LinkConfig {
+        let Greeting { keypair, hello, proves } = &self.greeting;
+        let (keypair, nonce, password) = (Arc::clone(keypair), self.rng.bytes(), expects.password);
+        let plain = LinkConfig::plain(*hello, keypair.public());
+        let proof = proves.then_some(ProofConfig { keypair, nonce, side, password });
+        LinkConfig { expected_key: expects.key, proof, ..plain }
+    }
+
     fn start(
         &mut self,
         origin: Origin,
         kind: PeerKind,
         uri: String,
-        expected_key: Option<PublicKey>,
+        expects: Expects,
         connect: impl Future<Output = Result<Connection, DialError>> + Send + 'static,
     ) -> PeeringId {
         let id = PeeringId(self.next_id);
@@ -274,7 +315,8 @@ impl Peerings {
         let (batches, batches_to_task) = mpsc::channel(1);
         let channels =
             Channels { id, events: self.events.clone(), batches: batches_to_task, written: self.written.clone() };
-        let config = LinkConfig { own_hello: self.own_hello, own_key: self.own_key, expected_key };
+        let side = if origin.is_inbound() { Side::Listener } else { Side::Dialler };
+        let config = self.link_config(side, expects);
         // What comes before the hello counts too when others connect to us: there are only so many places for them.
         let hello_since = (origin == Origin::Inbound).then(|| self.clock.now());
         let task = self.tasks.spawn(peer_task::run(connect, config, channels, self.clock, hello_since));
@@ -286,10 +328,19 @@ impl Peerings {
     }
 }
 
+/// What the other side has to have.
+#[derive(Default)]
+struct Expects {
+    /// Its key.
+    key: Option<PublicKey>,
+    /// The password of the peering.
+    password: PasswordKey,
+}
+
 impl Peering {
     /// Hands the task the next batch, if it is not busy with one and there is one.
     fn feed(&mut self, node: &mut Node, now: Instant) {
-        let Some((_, port)) = self.up else { return };
+        let Some(PeerIs { port, .. }) = self.up else { return };
         if self.writing || !self.has_frames {
             return;
         }
@@ -313,15 +364,13 @@ mod tests {
 
     use super::*;
     use crate::config::Scheme;
-    use crate::keys::{Keypair, Seed};
+    use crate::keys::Seed;
     use crate::link::{Carrier, HELLO_TIMEOUT, LinkError};
     use crate::time::Duration;
-    use crate::wire::hello::Hello;
 
     fn peerings() -> (Peerings, PeerInputs) {
-        let pair = Keypair::from_seed(&Seed([1; 32]));
-        let hello = Hello { key: pair.public(), extension_version: 0, extensions: 0 }.encode(&pair);
-        Peerings::new(hello, pair.public(), Limits::default(), Clock::of_runtime())
+        let pair = Arc::new(Keypair::from_seed(&Seed([1; 32])));
+        Peerings::new(Greeting::new(pair, Extensions::NONE), Limits::default(), Rng::new([1; 32]), Clock::of_runtime())
     }
 
     fn incoming(remote: &str, local: &str) -> (Incoming, tokio::io::DuplexStream) {

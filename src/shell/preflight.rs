@@ -102,7 +102,7 @@ mod tests {
         fs::create_dir_all(directory.path().join("state/node.key")).unwrap();
         fs::create_dir_all(&config.control.socket).unwrap();
         config.session.password_file = Some(directory.path().join("no-password"));
-        config.peering.require_authenticated = true;
+        config.tun = crate::config::TunSection { name: crate::config::TunName::None, fd: Some(3), ..config.tun };
         let findings = check(&config);
         assert_eq!((findings.errors.len(), findings.warnings.len()), (3, 1), "{findings:?}");
         for (error, what) in findings.errors.iter().zip(["not a regular file", "is not there", "is not a socket"]) {

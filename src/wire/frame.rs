@@ -17,6 +17,7 @@
 mod build;
 mod rewrite;
 
+pub(in crate::wire) use build::extension;
 pub use build::{
     TrafficHeader, announcement, bootstrap, broadcast, emit_traffic, keepalive, route_notice, traffic_overhead,
 };

@@ -32,7 +32,7 @@ impl Peering {
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let ends = Ends { remote: (ip, 1).into(), local: ip, carrier: crate::link::Carrier::Tcp };
         let connection = Connection { stream: Box::new(stream), ends };
-        let config = LinkConfig { own_hello: hello(pair), own_key: pair.public(), expected_key: None };
+        let config = LinkConfig::plain(hello(pair), pair.public());
         let channels = Channels { id: PeeringId(7), events: to_core, batches: to_task, written: to_core_written };
         let task = tokio::spawn(run(std::future::ready(Ok(connection)), config, channels, Clock::of_runtime(), None));
         Self { task, events, batches, written }
@@ -56,8 +56,8 @@ impl Peering {
     async fn up(&mut self) -> PublicKey {
         assert!(matches!(self.event().await, PeerEvent::Connected(_)));
         match self.event().await {
-            PeerEvent::Up(key, extensions) => {
-                assert_eq!(extensions, Extensions::ROUTE_NOTICES);
+            PeerEvent::Up(PeerUp { key, proven, extensions }) => {
+                assert_eq!((proven, extensions), (false, Extensions::ROUTE_NOTICES));
                 key
             }
             other => panic!("{other:?}"),
@@ -95,7 +95,7 @@ async fn against_hand(buffer: usize) -> (Peering, DuplexStream) {
     let () = wrote;
     assert_eq!(read, hello(&ours));
     far.write_all(&hello(&theirs)).await.unwrap();
-    assert!(matches!(peering.event().await, PeerEvent::Up(key, _) if key == theirs.public()));
+    assert!(matches!(peering.event().await, PeerEvent::Up(PeerUp { key, .. }) if key == theirs.public()));
     (peering, far)
 }
 

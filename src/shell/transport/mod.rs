@@ -36,6 +36,9 @@ impl Stream for ws::WsStream<Box<dyn Stream>> {
 #[cfg(test)]
 impl Stream for tokio::io::DuplexStream {}
 
+#[cfg(test)]
+impl Stream for tokio::net::TcpStream {}
+
 /// A connection that a peering can be made of.
 pub(crate) struct Connection {
     /// The bytes.
