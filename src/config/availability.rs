@@ -14,7 +14,5 @@ pub const METRICS: Result<(), Unavailable> =
 pub const ABSENT_SCHEMES: &[&str] = &["unix"];
 
 /// Peer URI options that are planned and not there, each with the reason.
-pub const ABSENT_OPTIONS: &[(&str, Unavailable)] = &[
-    ("password", "links carry no password in this version; use ?key=<64 hex digits> to pin the peer's key"),
-    ("priority", "peerings have no priorities in this version; remove it"),
-];
+pub const ABSENT_OPTIONS: &[(&str, Unavailable)] =
+    &[("password", "links carry no password in this version; use ?key=<64 hex digits> to pin the peer's key")];

@@ -38,7 +38,6 @@ fn every_absent_feature_is_refused_with_what_works_instead() {
         "[metrics]\nlisten = '127.0.0.1:7465'",
         "[peering]\nlisten = ['unix://[::]:7464']",
         "[peering]\npeers = ['tcp://192.0.2.1:1?password=x']",
-        "[peering]\npeers = ['tcp://192.0.2.1:1?priority=1']",
     ] {
         let message = parse(text).unwrap_err().message;
         assert!(message.contains("available") || message.contains("in this version"), "{text}: {message}");

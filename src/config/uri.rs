@@ -4,6 +4,7 @@
 //! tcp://host:port?key=<64 hex digits>&max_backoff=<duration>&interface=<name>     host: name, IPv4 or [IPv6]
 //! ws://host:port/path?…                                                           the path is sent to the HTTP server
 //! quic://host:port?…                                                              over UDP
+//! …?priority=<0 to 254>&max_rate=<bits per second>                                 for peers and listeners
 //! tcp://ip:port?interface=<name>                                                  listen; port 0 lets the system choose
 //! ws://ip:port?…                                                                  listen; takes requests for any path
 //! tls://…  wss://…                                                                as tcp:// and ws://, through TLS
@@ -18,12 +19,14 @@
 mod error;
 mod options;
 mod parts;
+mod rate;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 pub use error::UriError;
+pub use rate::Rate;
 
 use options::{LISTEN_OPTIONS, Options, PEER_OPTIONS};
 use parts::{Parts, parse_path};
@@ -31,6 +34,7 @@ use parts::{Parts, parse_path};
 use super::values::{InterfaceName, deserialize_from_str};
 use crate::addr::Destination;
 use crate::keys::PublicKey;
+use crate::node::PeerPolicy;
 use crate::time::Duration;
 
 /// What carries the peering.
@@ -74,6 +78,8 @@ pub struct PeerUri {
     pub max_backoff: Option<Duration>,
     /// The interface to dial through.
     pub interface: Option<InterfaceName>,
+    /// What is wanted of the peering.
+    pub policy: PeerPolicy,
 }
 
 /// Where to accept peerings.
@@ -85,6 +91,8 @@ pub struct ListenUri {
     pub address: SocketAddr,
     /// The only interface to accept from.
     pub interface: Option<InterfaceName>,
+    /// What is wanted of the peerings.
+    pub policy: PeerPolicy,
 }
 
 impl PeerUri {
@@ -117,8 +125,9 @@ impl FromStr for PeerUri {
             }
             require_interface(ip, options.interface.as_ref())?;
         }
-        let Options { key, max_backoff, interface } = options;
-        Ok(Self { scheme: parts.scheme, host, port, path, key, max_backoff, interface })
+        let policy = options.policy();
+        let Options { key, max_backoff, interface, .. } = options;
+        Ok(Self { scheme: parts.scheme, host, port, path, key, max_backoff, interface, policy })
     }
 }
 
@@ -140,7 +149,7 @@ impl fmt::Display for PeerUri {
         if let Some(name) = &self.interface {
             option(f, "interface", name)?;
         }
-        Ok(())
+        write_policy(&self.policy, |name, value| option(f, name, value))
     }
 }
 
@@ -160,17 +169,24 @@ impl FromStr for ListenUri {
         let mut options = Options::default();
         options.parse(parts.options, LISTEN_OPTIONS)?;
         require_interface(ip, options.interface.as_ref())?;
-        Ok(Self { scheme: parts.scheme, address: SocketAddr::new(ip, port), interface: options.interface })
+        let policy = options.policy();
+        Ok(Self { scheme: parts.scheme, address: SocketAddr::new(ip, port), interface: options.interface, policy })
     }
 }
 
 impl fmt::Display for ListenUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, self.address)?;
+        let mut separator = '?';
+        let mut option = |f: &mut fmt::Formatter<'_>, name: &str, value: &dyn fmt::Display| {
+            let written = write!(f, "{separator}{name}={value}");
+            separator = '&';
+            written
+        };
         if let Some(name) = &self.interface {
-            write!(f, "?interface={name}")?;
+            option(f, "interface", name)?;
         }
-        Ok(())
+        write_policy(&self.policy, |name, value| option(f, name, value))
     }
 }
 
@@ -204,6 +220,14 @@ impl serde::Serialize for PeerUri {
 
 deserialize_from_str!(PeerUri, "a URI such as \"tcp://192.0.2.1:7463\"");
 deserialize_from_str!(ListenUri, "a URI such as \"tcp://[::]:7463\"");
+
+/// Writes the options that a policy needs.
+fn write_policy(policy: &PeerPolicy, mut option: impl FnMut(&str, &dyn fmt::Display) -> fmt::Result) -> fmt::Result {
+    if policy.priority != 0 {
+        option("priority", &policy.priority)?;
+    }
+    policy.max_rate.map_or(Ok(()), |rate| option("max_rate", &Rate(rate)))
+}
 
 fn is_overlay(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if Destination::of(ip).is_some())

@@ -74,6 +74,9 @@ impl Router {
             sequence: announcement.root.sequence.cmp(&followed.sequence),
         };
         let is_first = self.store_announcement(from, announcement, now);
+        if is_first {
+            self.choose_carrier(key);
+        }
         let key_is_known =
             self.peers.iter().any(|(port, peer)| port != from && peer.key == key && peer.heard.is_some());
         if self.is_waiting() {

@@ -8,7 +8,7 @@
 //! - `api`: what goes in and comes out;
 //! - `peers`: the peerings and what they announced; `tree`, `announce`: the spanning tree;
 //! - `snake`: routes that bootstraps left; `notices`: news of their end; `broadcast`: wakeup broadcasts;
-//! - `next_hop`, `forward`: from state to verdict;
+//! - `next_hop`, `forward`: from state to verdict; `siblings`: several peerings with one node;
 //! - `profile`: where we may differ from the reference, and by how much;
 //! - `fair`, `budget`, `outgoing`, `events`, `timers`: what keeps it bounded, and in time.
 
@@ -24,6 +24,7 @@ mod notices;
 mod outgoing;
 mod peers;
 mod profile;
+mod siblings;
 mod snake;
 pub mod status;
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod tree;
 #[cfg(test)]
 mod vectors;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use self::api::{
@@ -70,6 +72,8 @@ pub struct Router {
     /// The last sequence that we signed a bootstrap or broadcast with.
     last_sequence: u64,
     peers: Peers,
+    /// For peerings that do not carry: which one with the same node does.
+    carriers: BTreeMap<Port, Port>,
     tree: Tree,
     signers: SignerIndex,
     snake: Snake,
@@ -95,6 +99,7 @@ impl Router {
             clock,
             last_sequence: 0,
             peers: Peers::default(),
+            carriers: BTreeMap::new(),
             tree: Tree::new(own, config.initial_sequence),
             signers: SignerIndex::default(),
             snake: Snake::new(config.max_routes, now),
@@ -143,8 +148,10 @@ impl Router {
         self.drops.add(DropReason::PeeringClosed, self.outgoing.forget(port) as u64);
         self.events.forget(port);
         if self.peers.is_empty() {
+            self.carriers.clear();
             return self.start_over(now);
         }
+        self.bequeath(port, peer.key, peer.extensions);
         let notices = self.notices_of_loss(port);
         self.forget_routes(port, now);
         if self.tree.parent == Some(port) && self.config.rules.second_parent {

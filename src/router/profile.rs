@@ -24,17 +24,26 @@ pub struct Rules {
     /// Who loses a peering tells the nodes whose routes went through it, as far as they announced to understand that: see
     /// [`Extensions::ROUTE_NOTICES`].
     pub notices: bool,
+    /// Of several peerings with one node the one with the lowest priority carries, and when one of them ends another inherits its routes.
+    pub siblings: bool,
 }
 
 impl Rules {
     /// None of them: the reference's rules.
     pub const fn strict() -> Self {
-        Self { hand_over: false, one_root: false, second_parent: false, few_hints: false, notices: false }
+        Self {
+            hand_over: false,
+            one_root: false,
+            second_parent: false,
+            few_hints: false,
+            notices: false,
+            siblings: false,
+        }
     }
 
     /// All of them.
     pub const fn improved() -> Self {
-        Self { hand_over: true, one_root: true, second_parent: true, few_hints: true, notices: true }
+        Self { hand_over: true, one_root: true, second_parent: true, few_hints: true, notices: true, siblings: true }
     }
 }
 

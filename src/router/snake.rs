@@ -67,6 +67,15 @@ impl Route {
         now < self.live_until
     }
 
+    fn hand_to(&mut self, lost: Port, heir: Port) {
+        if self.via == lost {
+            self.via = heir;
+        }
+        if self.next == Some(lost) {
+            self.next = Some(heir);
+        }
+    }
+
     /// The bootstrap did not get where it went. Whoever shows up next is nearer than nobody, even if it is the same successor again.
     pub(super) fn lose_way_on(&mut self) {
         (self.next, self.kept.successor, self.is_reported) = (None, PublicKey::FULL, true);
@@ -143,6 +152,18 @@ impl Snake {
             }
             Some((_, route)) if route.next == Some(port) => route.next = None,
             _ => {}
+        }
+    }
+
+    /// A peering ended, and another one with the same node takes its place.
+    pub(super) fn hand_to(&mut self, lost: Port, heir: Port) {
+        self.routes.hand_to(lost, heir);
+        self.routes.update(|route| route.hand_to(lost, heir));
+        if let Some((_, route)) = &mut self.descending {
+            route.hand_to(lost, heir);
+        }
+        if let Some((_, port)) = self.successor.as_mut().filter(|(_, port)| *port == lost) {
+            *port = heir;
         }
     }
 

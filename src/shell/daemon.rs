@@ -13,10 +13,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::addr::{Address, Subnet};
+use crate::admission::Limits;
 use crate::config::{Config, ListenUri, Scheme, SessionCipher, TunName};
 use crate::discovery::DiscoveryConfig;
 use crate::keys::Keypair;
-use crate::node::{Node, NodeConfig};
+use crate::node::{Node, NodeConfig, PeerPolicy};
 use crate::rng::Rng;
 use crate::router::Profile;
 use crate::shell::clock::{Clock, random_seed};
@@ -194,7 +195,8 @@ async fn start_core(
     let greeting = Greeting::new(Arc::clone(&keypair), extensions);
     let tls = NodeTls::new(Arc::clone(&keypair))?.with_ca_file(config.peering.tls_ca_file.clone());
     let tls = Arc::new(tls);
-    let peerings = Peerings::new(greeting, rng.fork(), Arc::clone(&tls), clock);
+    let limits = Limits { inbound: config.peering.max_inbound, per_source: config.peering.max_inbound_per_source };
+    let peerings = Peerings::new(greeting, limits, rng.fork(), Arc::clone(&tls), clock);
     let node_config = NodeConfig {
         mtu: config.tun.mtu,
         psk,
@@ -211,7 +213,14 @@ async fn start_core(
     listen(config, &tls, &accepted_sender)?;
     let lan = listen_to_neighbours(config, &tls, &accepted_sender).map(|port| {
         let own_interface = Some(host.1.to_owned()).filter(|name| !name.is_empty());
-        let config = DiscoveryConfig { own_key, port, interfaces: config.discovery.interfaces.clone(), own_interface };
+        let config = DiscoveryConfig {
+            own_key,
+            port,
+            interfaces: config.discovery.interfaces.clone(),
+            rules: config.discovery.interface.clone(),
+            allowed: config.peering.allowed_keys.lan.clone(),
+            own_interface,
+        };
         Lan::new(config, rng.fork(), now)
     });
     let mut wanted = Wanted::new(rng.fork());
@@ -234,6 +243,7 @@ async fn start_core(
         lan,
         network: watch_network().await,
         require_authenticated: config.peering.require_authenticated,
+        allowed: config.peering.allowed_keys.clone(),
         clock,
     };
     Ok(tokio::spawn(Core::new(parts).run()))
@@ -244,7 +254,7 @@ fn listen(config: &Config, tls: &Arc<NodeTls>, accepted: &mpsc::Sender<Accepted>
         let listener =
             transport::listen(uri, tls).map_err(|error: ListenError| DaemonError::Listen(format!("{uri}: {error}")))?;
         tracing::info!("listening on {}://{}", uri.scheme, listener.address());
-        tokio::spawn(accept_all(listener, false, accepted.clone()));
+        tokio::spawn(accept_all(listener, false, uri.policy, accepted.clone()));
     }
     Ok(())
 }
@@ -255,11 +265,16 @@ fn listen_to_neighbours(config: &Config, tls: &Arc<NodeTls>, accepted: &mpsc::Se
     if !config.discovery.enabled {
         return None;
     }
-    let anywhere = ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, 0).into(), interface: None };
+    let anywhere = ListenUri {
+        scheme: Scheme::Tcp,
+        address: (Ipv6Addr::UNSPECIFIED, 0).into(),
+        interface: None,
+        policy: PeerPolicy::default(),
+    };
     match transport::listen(&anywhere, tls) {
         Ok(listener) => {
             let port = listener.address().port();
-            tokio::spawn(accept_all(listener, true, accepted.clone()));
+            tokio::spawn(accept_all(listener, true, PeerPolicy::default(), accepted.clone()));
             Some(port)
         }
         Err(error) => {
@@ -270,11 +285,11 @@ fn listen_to_neighbours(config: &Config, tls: &Arc<NodeTls>, accepted: &mpsc::Se
 }
 
 /// Hands all connections of a listener to the core, for as long as it takes them.
-async fn accept_all(listener: Listener, lan: bool, accepted: mpsc::Sender<Accepted>) {
+async fn accept_all(listener: Listener, lan: bool, policy: PeerPolicy, accepted: mpsc::Sender<Accepted>) {
     loop {
         match listener.accept().await {
             Ok(incoming) => {
-                if accepted.send(Accepted { incoming, lan }).await.is_err() {
+                if accepted.send(Accepted { incoming, lan, policy }).await.is_err() {
                     return;
                 }
             }

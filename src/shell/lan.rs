@@ -80,14 +80,19 @@ impl Lan {
         self.send();
     }
 
-    /// The index of the interface that a LAN connection runs over, if that takes part.
+    /// The index of the interface that a LAN connection runs over, if we announce ourselves there.
     pub(crate) fn interface_of(&self, remote: SocketAddr, local: IpAddr, network: &Snapshot) -> Option<u32> {
         let index = match remote {
             // The same link-local address may be used on several links; the kernel says which it was.
             SocketAddr::V6(remote) if remote.scope_id() != 0 => remote.scope_id(),
             _ => network.owner(local)?.index,
         };
-        self.links.contains_key(&index).then_some(index)
+        self.discovery.conduct(index).is_some_and(|conduct| conduct.beacon).then_some(index)
+    }
+
+    /// The priority of peerings over an interface.
+    pub(crate) fn priority(&self, interface: u32) -> u8 {
+        self.discovery.conduct(interface).map_or(0, |conduct| conduct.priority)
     }
 
     /// Beacons that came. True if there may be more.
@@ -98,7 +103,7 @@ impl Lan {
             match self.discovery.handle_beacon(interface, from, &datagram, now) {
                 Ok(()) => {}
                 // One that was on its way while its link went down.
-                Err(BeaconIgnored::OtherInterface(_)) => {}
+                Err(BeaconIgnored::OtherInterface(_) | BeaconIgnored::NotListening(_)) => {}
                 Err(reason) => tracing::debug!("ignored a beacon from {from}: {reason}"),
             }
         }
@@ -214,13 +219,16 @@ fn told(interface: &netlink::Interface) -> Interface {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::InterfacePatterns;
+    use crate::admission::KeyList;
+    use crate::discovery::{InterfacePatterns, InterfaceRules};
 
     fn lan(own_interface: Option<&str>) -> Lan {
         let config = DiscoveryConfig {
             own_key: PublicKey([1; 32]),
             port: 4_000,
             interfaces: InterfacePatterns::default(),
+            rules: InterfaceRules::default(),
+            allowed: KeyList::default(),
             own_interface: own_interface.map(Into::into),
         };
         Lan::new(config, Rng::new([1; 32]), Instant::ZERO)

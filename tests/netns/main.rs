@@ -25,6 +25,8 @@ mod host;
 mod hostile;
 mod icmp;
 mod lab_itself;
+mod neighbours;
 mod offload;
+mod policy;
 mod quic;
 mod reach;

@@ -1,9 +1,11 @@
 //! The options of a URI: what stands behind its `?`.
 
-use super::UriError;
+use super::{Rate, UriError};
 use crate::config::availability::ABSENT_OPTIONS;
 use crate::config::values::InterfaceName;
+use crate::discovery::MAX_PRIORITY;
 use crate::keys::PublicKey;
+use crate::node::PeerPolicy;
 use crate::time::Duration;
 
 /// Longest waiting time between attempts that can be asked for; beyond a day one would remove the peer.
@@ -11,14 +13,16 @@ const MAX_BACKOFF: Duration = Duration::from_secs(24 * 3600);
 
 /// The options that one kind of URI takes, as errors list them.
 pub(super) type OptionNames = &'static str;
-pub(super) const PEER_OPTIONS: OptionNames = "key, max_backoff, interface";
-pub(super) const LISTEN_OPTIONS: OptionNames = "interface";
+pub(super) const PEER_OPTIONS: OptionNames = "key, max_backoff, interface, priority, max_rate";
+pub(super) const LISTEN_OPTIONS: OptionNames = "interface, priority, max_rate";
 
 #[derive(Default)]
 pub(super) struct Options {
     pub(super) key: Option<PublicKey>,
     pub(super) max_backoff: Option<Duration>,
     pub(super) interface: Option<InterfaceName>,
+    pub(super) priority: Option<u8>,
+    pub(super) max_rate: Option<Rate>,
 }
 
 impl Options {
@@ -36,6 +40,10 @@ impl Options {
                 "interface" => {
                     once(&mut self.interface, "interface", value.parse().map_err(UriError::BadInterface)?)?;
                 }
+                "priority" => {
+                    once(&mut self.priority, "priority", parse_priority(value).ok_or(UriError::BadPriority)?)?
+                }
+                "max_rate" => once(&mut self.max_rate, "max_rate", value.parse().map_err(|()| UriError::BadRate)?)?,
                 _ => {
                     let absent = ABSENT_OPTIONS.iter().find(|(absent, _)| *absent == name);
                     return Err(absent.map_or(UriError::UnknownOption(index + 1, names), |(name, reason)| {
@@ -46,6 +54,18 @@ impl Options {
         }
         Ok(())
     }
+}
+
+impl Options {
+    /// What is wanted of the peering.
+    pub(super) fn policy(&self) -> PeerPolicy {
+        PeerPolicy { priority: self.priority.unwrap_or(0), max_rate: self.max_rate.map(|rate| rate.0) }
+    }
+}
+
+fn parse_priority(text: &str) -> Option<u8> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|priority| is_number && *priority <= MAX_PRIORITY)
 }
 
 fn once<T>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), UriError> {

@@ -135,6 +135,20 @@ fn a_websocket_peer_can_have_a_path_and_a_listener_takes_any() {
 }
 
 #[test]
+fn peers_and_listeners_have_a_priority_and_a_cap() {
+    let policy = PeerPolicy { priority: 254, max_rate: Some(10_000_000) };
+    let uri = peer("tcp://192.0.2.1:7463?max_rate=10M&priority=254").unwrap();
+    assert_eq!((uri.policy, uri.to_string().as_str()), (policy, "tcp://192.0.2.1:7463?priority=254&max_rate=10M"));
+    let uri = listen("tcp://[::]:7463?priority=254&max_rate=10000k").unwrap();
+    assert_eq!((uri.policy, uri.to_string().as_str()), (policy, "tcp://[::]:7463?priority=254&max_rate=10M"));
+    assert_eq!(peer("tcp://192.0.2.1:7463?priority=0").unwrap(), peer("tcp://192.0.2.1:7463").unwrap());
+    for bad in ["255", "-1", "+1", "", "1.5", "high"] {
+        assert_eq!(peer(&format!("tcp://192.0.2.1:7463?priority={bad}")), Err(UriError::BadPriority), "{bad}");
+    }
+    assert_eq!(listen("tcp://[::]:1?max_rate=fast"), Err(UriError::BadRate));
+}
+
+#[test]
 fn the_same_endpoint_may_have_other_options() {
     let plain = peer("tcp://192.0.2.1:7463").unwrap();
     assert!(plain.same_endpoint(&peer(&format!("tcp://192.0.2.1:7463?key={KEY}")).unwrap()));
@@ -161,9 +175,20 @@ fn uri() -> impl Strategy<Value = PeerUri> {
         Just((Scheme::Tcp, String::new())),
         "(/([a-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}){1,9}){0,3}".prop_map(|path| (Scheme::Ws, path)),
     ];
-    (place, host(), 1u16.., key, backoff, interface).prop_map(|(place, host, port, key, max_backoff, interface)| {
-        PeerUri { scheme: place.0, host, port, path: place.1, key, max_backoff, interface }
-    })
+    let policy = (0u8..=254, proptest::option::of(10_000u64..=1_000_000_000_000))
+        .prop_map(|(priority, max_rate)| PeerPolicy { priority, max_rate });
+    (place, host(), 1u16.., key, backoff, interface, policy).prop_map(
+        |(place, host, port, key, max_backoff, interface, policy)| PeerUri {
+            scheme: place.0,
+            host,
+            port,
+            path: place.1,
+            key,
+            max_backoff,
+            interface,
+            policy,
+        },
+    )
 }
 
 proptest! {

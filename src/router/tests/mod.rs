@@ -6,6 +6,7 @@ mod notices;
 mod oracle;
 mod random;
 mod rules;
+mod siblings;
 mod snake;
 mod tree;
 
