@@ -231,7 +231,7 @@ mod control {
             assert_eq!((code(&output), stdout(&output).as_str()), (2, ""), "{arguments:?}");
         }
         let output = ctl(&["peer", "add", "gopher://192.0.2.1:7464"]).output().unwrap();
-        assert!(stderr(&output).contains("use tls://"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("use quic://, tls://"), "{}", stderr(&output));
         assert!(prints(&mut ctl(&["--help"])).contains("Exit codes: 0 ok"));
     }
 
