@@ -127,3 +127,29 @@ fn after_a_root_that_came_and_went_stays_away_everybody_is_reached_again() {
         assert_eq!(answering(&mut world), (100.0, 100.0), "seed {seed}");
     }
 }
+
+#[test]
+fn a_root_that_comes_and_goes_stops_to_matter_after_a_few_times() {
+    for seed in 1..4 {
+        let mut world = settled(seed, 65_536);
+        let root = world.highest().unwrap();
+        world.sim.run_for(60 * SECOND);
+        let at_rest = sent_per_node_in_ten_seconds(&mut world);
+        world.sim.corrupt(root, Some(Plan { flap: true, every_ms: 500, ..Plan::default() }));
+        let first = sent_per_node_in_ten_seconds(&mut world);
+        // Three changes that everybody takes part in, and the bootstraps after them, are far below what ten of each would be.
+        assert!(first < 100_000.0, "seed {seed}: {first} bytes a node while it still counts");
+        world.sim.run_for(60 * SECOND);
+        let later = sent_per_node_in_ten_seconds(&mut world);
+        assert!(later < 2.0 * at_rest, "seed {seed}: {later} bytes a node during ten flaps, {at_rest} at rest");
+        assert_eq!(answering(&mut world), (100.0, 100.0), "seed {seed}: the others are served while it goes on");
+    }
+}
+
+/// Bytes of protocol frames.
+fn sent_per_node_in_ten_seconds(world: &mut World) -> f64 {
+    let total = |world: &World| (0..world.sim.len()).map(|id| world.sim.counters(id).protocol().bytes).sum::<u64>();
+    let before = total(world);
+    world.sim.run_for(10 * SECOND);
+    (total(world) - before) as f64 / world.sim.len() as f64
+}
