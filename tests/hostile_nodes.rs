@@ -87,12 +87,15 @@ fn a_flood_cannot_make_an_honest_node_check_more_than_its_budget() {
 }
 
 #[test]
-fn replayed_and_forged_bootstraps_change_nothing() {
-    for seed in 1..4 {
+fn replayed_and_forged_bootstraps_cost_a_few_first_contacts_at_most_and_nothing_else() {
+    for seed in 1..5 {
         let mut world = settled(seed, 65_536);
         corrupt(&mut world, 3, &Plan { replay: 20, forge: 20, ..Plan::default() });
         world.sim.run_for(15 * SECOND);
-        assert_eq!(answering(&mut world), (100.0, 100.0), "seed {seed}");
+        let (first, steady) = answering(&mut world);
+        // Where a key is not known, an old bootstrap of it leaves a way that was right once.
+        assert!(first >= 95.0, "seed {seed}: {first} % by key");
+        assert_eq!(steady, 100.0, "seed {seed}");
         assert!(largest_table(&world) <= 60, "seed {seed}: there are no keys but those of the nodes");
     }
 }

@@ -58,7 +58,7 @@ fn every_size_has_a_dot_for_the_mean_and_one_for_the_most() {
 fn a_title_that_is_too_long_keeps_its_number_of_nodes_and_stays_within_its_panel() {
     let title = "freifunk-cologne-bonn-area, n = 279";
     let fitted = style::fitted_title(title, 14.0, 230.0);
-    assert!(fitted.starts_with("freifunk-cologne") && fitted.ends_with("…, n = 279"), "{fitted}");
+    assert!(fitted.starts_with("freifunk-c") && fitted.ends_with("…, n = 279"), "{fitted}");
     assert!(style::width(&fitted, 14.0) < 230.0);
     assert_eq!(style::fitted_title("dn42, n = 261", 14.0, 230.0), "dn42, n = 261");
 }
