@@ -10,12 +10,13 @@
 //! - `snake`: routes that bootstraps left; `notices`: news of their end; `broadcast`: wakeup broadcasts;
 //! - `next_hop`, `forward`: from state to verdict; `siblings`: several peerings with one node;
 //! - `profile`: where we may differ from the reference, and by how much;
-//! - `fair`, `budget`, `outgoing`, `events`, `timers`: what keeps it bounded, and in time.
+//! - `fair`, `budget`, `damping`, `outgoing`, `events`, `timers`: what keeps it bounded, and in time.
 
 mod announce;
 mod api;
 mod broadcast;
 mod budget;
+mod damping;
 mod events;
 mod fair;
 mod forward;
@@ -46,6 +47,7 @@ pub use self::timers::{RouterTimer, Timings};
 
 use self::broadcast::Broadcasts;
 use self::budget::Pool;
+use self::damping::{Haste, LostRoots};
 use self::events::Events;
 use self::next_hop::SignerIndex;
 use self::outgoing::{Outgoing, Queues};
@@ -75,6 +77,8 @@ pub struct Router {
     /// For peerings that do not carry: which one with the same node does.
     carriers: BTreeMap<Port, Port>,
     tree: Tree,
+    lost_roots: LostRoots,
+    haste: Haste,
     signers: SignerIndex,
     snake: Snake,
     broadcasts: Broadcasts,
@@ -101,6 +105,8 @@ impl Router {
             peers: Peers::default(),
             carriers: BTreeMap::new(),
             tree: Tree::new(own, config.initial_sequence),
+            lost_roots: LostRoots::default(),
+            haste: Haste::new(now),
             signers: SignerIndex::default(),
             snake: Snake::new(config.max_routes, now),
             broadcasts: Broadcasts::new(now + config.timings.broadcast, now),
@@ -175,6 +181,7 @@ impl Router {
         self.tree.accepted = 0;
         self.timers.clear(RouterTimer::Reparent);
         self.timers.clear(RouterTimer::Maintenance);
+        self.timers.clear(RouterTimer::Return);
         self.become_root(now);
     }
 
@@ -214,8 +221,10 @@ impl Router {
             match timer {
                 RouterTimer::RootRefresh => self.become_root(now),
                 RouterTimer::ParentExpiry | RouterTimer::Reparent => self.select_parent_anew(now),
+                RouterTimer::Return => self.let_roots_return(now),
                 RouterTimer::Maintenance => {
                     self.check_waiting_announcements(now);
+                    self.catch_up_announcing();
                     self.maintain_snake(now);
                 }
                 RouterTimer::Broadcast => self.maintain_broadcasts(now),

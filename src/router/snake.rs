@@ -411,12 +411,24 @@ impl Router {
             self.snake.pause = settling;
             self.snake.bootstrap_due = self.snake.bootstrap_due.min(now + settling);
         }
-        if self.tree.parent.is_some() && self.snake.bootstrap_due <= now {
+        if self.tree.parent.is_some() && self.snake.bootstrap_due <= now && self.may_bootstrap(now) {
             self.snake.bootstrap_due = now + self.snake.pause;
             self.snake.pause = (self.snake.pause + settling).min(bootstrap);
             self.bootstrap(now);
         }
         self.timers.set(RouterTimer::Maintenance, now + maintenance);
+    }
+
+    /// Whether a bootstrap that is due may go out, or has to wait for its usual time because too many came earlier than that.
+    fn may_bootstrap(&mut self, now: Instant) -> bool {
+        let usual =
+            self.snake.bootstrapped_at.map(|at| at + self.config.timings.bootstrap).filter(|usual| now < *usual);
+        let Some(usual) = usual.filter(|_| self.config.rules.damping) else { return true };
+        let is_early = self.haste.bootstraps.take(1, now);
+        if !is_early {
+            self.snake.bootstrap_due = usual;
+        }
+        is_early
     }
 
     /// Sends a bootstrap of our own towards our successor. A root has none.
