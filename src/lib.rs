@@ -33,6 +33,7 @@ pub mod node;
 pub mod discovery;
 pub mod redial;
 pub mod config;
+pub mod proxy;
 pub mod control;
 pub mod sim;
 pub mod fuzzing;

@@ -11,7 +11,7 @@ pub const METRICS: Result<(), Unavailable> =
     Err("metrics are not available in this version; set it to \"\" and use `pineconectl status --json`");
 
 /// URI schemes that are planned and not there.
-pub const ABSENT_SCHEMES: &[&str] = &["tls", "wss", "quic", "unix"];
+pub const ABSENT_SCHEMES: &[&str] = &["tls", "wss", "quic"];
 
 /// Peer URI options that are planned and not there, each with the reason.
 pub const ABSENT_OPTIONS: &[(&str, Unavailable)] = &[

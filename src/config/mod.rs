@@ -21,7 +21,10 @@ use serde::Deserialize;
 
 pub use error::{ConfigError, Position};
 pub use secret::{Secret, WeakSecret};
-pub use uri::{Host, ListenUri, PeerUri, Scheme, UriError};
+pub use uri::{
+    Endpoint, Host, ListenAddress, ListenUri, Login, NetEndpoint, PeerUri, ProxyKind, ProxyUri, Scheme, SocketPath,
+    UriError,
+};
 pub use values::{InterfaceName, LogFilter, LogFormat, TunName, ValueError};
 
 use values::{available_metrics_listen, distinct, optional_group, optional_path, section};
@@ -107,6 +110,12 @@ pub struct PeeringSection {
     pub peers: Vec<PeerUri>,
     /// Refuse peerings whose link did not prove the peer's key.
     pub require_authenticated: bool,
+    /// The proxy for peers whose URI names none.
+    #[serde(deserialize_with = "values::optional_proxy")]
+    pub proxy: Option<ProxyUri>,
+    /// The mark of all sockets of peerings (`SO_MARK`); 0 is none.
+    #[serde(deserialize_with = "values::fwmark")]
+    pub fwmark: u32,
 }
 
 /// `[session]`
@@ -189,7 +198,7 @@ impl Default for PeeringSection {
     fn default() -> Self {
         let listen =
             ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, DEFAULT_PORT).into(), interface: None };
-        Self { listen: vec![listen], peers: Vec::new(), require_authenticated: false }
+        Self { listen: vec![listen], peers: Vec::new(), require_authenticated: false, proxy: None, fwmark: 0 }
     }
 }
 

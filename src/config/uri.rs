@@ -2,25 +2,33 @@
 //!
 //! ```text
 //! tcp://host:port?key=<64 hex digits>&max_backoff=<duration>&interface=<name>     host: name, IPv4 or [IPv6]
+//! tcp://host:port?proxy=socks5://[user:password@]host:port                        or http://…: through this proxy
 //! ws://host:port/path?…                                                           the path is sent to the HTTP server
 //! tcp://ip:port?interface=<name>                                                  listen; port 0 lets the system choose
 //! ws://ip:port?…                                                                  listen; takes requests for any path
+//! unix:///path/of/socket?key=…&max_backoff=…                                      a node of the same host, whatever its network
+//! unix:///path/of/socket?group=<name or number>                                   listen; others than our user need the group
 //! ```
 //!
 //! Options are for us and never sent, so the HTTP request of a `ws://` peer has no query.
 //!
-//! `Display` gives the canonical text, which parses to the same value. Errors name the part that is wrong and repeat neither
+//! `Display` gives the canonical text, which parses to the same value but for the login of a proxy, which it hides. Errors name the part that is wrong and repeat neither
 //! the whole text nor the value of an option: either may hold a secret that was put in the wrong place.
 
 mod error;
 mod options;
 mod parts;
+mod percent;
+mod proxy;
+mod socket;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 pub use error::UriError;
+pub use proxy::{Login, ProxyKind, ProxyUri};
+pub use socket::SocketPath;
 
 use options::{LISTEN_OPTIONS, Options, PEER_OPTIONS};
 use parts::{Parts, parse_path};
@@ -37,6 +45,8 @@ pub enum Scheme {
     Tcp,
     /// WebSocket over plain TCP, as Go nodes speak it: gets through where only HTTP does.
     Ws,
+    /// A Unix socket, between nodes that share a file system. Not for Go nodes.
+    Unix,
 }
 
 /// The host part of a peer's URI.
@@ -48,23 +58,61 @@ pub enum Host {
     Name(String),
 }
 
-/// Where to dial a peer.
+/// A place in the network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PeerUri {
-    /// What carries the peering.
-    pub scheme: Scheme,
+pub struct NetEndpoint {
     /// The peer's host.
     pub host: Host,
     /// The peer's port, never 0.
     pub port: u16,
     /// What to ask the HTTP server for, `/…`; empty without a path, and for schemes that have none.
     pub path: String,
+}
+
+/// Where a peer is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Endpoint {
+    /// Somewhere in the network.
+    Net(NetEndpoint),
+    /// At a socket of this host's file system.
+    Unix(SocketPath),
+}
+
+/// Where to dial a peer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerUri {
+    /// What carries the peering.
+    pub scheme: Scheme,
+    /// Where the peer is.
+    pub endpoint: Endpoint,
     /// The key that the peer must have.
     pub key: Option<PublicKey>,
     /// Longest waiting time between attempts, in whole seconds.
     pub max_backoff: Option<Duration>,
     /// The interface to dial through.
     pub interface: Option<InterfaceName>,
+    /// The proxy to dial through.
+    pub proxy: Option<ProxyUri>,
+}
+
+/// Where a listener is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ListenAddress {
+    /// An address and port; port 0 lets the system choose one.
+    Ip(SocketAddr),
+    /// A socket in the file system.
+    Unix {
+        /// Where.
+        path: SocketPath,
+        /// Whose members may connect besides our own user: a group's name or number.
+        group: Option<String>,
+    },
+}
+
+impl<T: Into<SocketAddr>> From<T> for ListenAddress {
+    fn from(address: T) -> Self {
+        Self::Ip(address.into())
+    }
 }
 
 /// Where to accept peerings.
@@ -72,8 +120,8 @@ pub struct PeerUri {
 pub struct ListenUri {
     /// What carries the peerings.
     pub scheme: Scheme,
-    /// The address and port; port 0 lets the system choose one.
-    pub address: SocketAddr,
+    /// Where.
+    pub address: ListenAddress,
     /// The only interface to accept from.
     pub interface: Option<InterfaceName>,
 }
@@ -81,41 +129,20 @@ pub struct ListenUri {
 impl PeerUri {
     /// Whether both dial the same place, whatever their options: what `peer remove` compares.
     pub fn same_endpoint(&self, other: &Self) -> bool {
-        self.scheme == other.scheme
-            && self.host == other.host
-            && self.port == other.port
-            && self.path == other.path
-            && self.interface == other.interface
+        self.scheme == other.scheme && self.endpoint == other.endpoint && self.interface == other.interface
     }
-}
 
-impl FromStr for PeerUri {
-    type Err = UriError;
+    /// The text with all secrets in it, for those who may see them. It parses to the same value.
+    pub fn with_secrets(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| self.write(f, true))
+    }
 
-    fn from_str(text: &str) -> Result<Self, UriError> {
-        let parts = Parts::split(text)?;
-        let host = Host::parse(parts.host)?;
-        let port = parts.port.parse().ok().filter(|port| *port != 0).ok_or(UriError::BadPort)?;
-        let path = parse_path(parts.scheme, parts.path)?;
-        let mut options = Options::default();
-        options.parse(parts.options, PEER_OPTIONS)?;
-        if let Host::Ip(ip) = host {
-            if is_overlay(ip) {
-                return Err(UriError::Overlay);
-            }
-            if ip.is_unspecified() {
-                return Err(UriError::Unspecified);
-            }
-            require_interface(ip, options.interface.as_ref())?;
+    fn write(&self, f: &mut fmt::Formatter<'_>, with_secrets: bool) -> fmt::Result {
+        write!(f, "{}://", self.scheme)?;
+        match &self.endpoint {
+            Endpoint::Net(NetEndpoint { host, port, path }) => write!(f, "{host}:{port}{path}")?,
+            Endpoint::Unix(path) => write!(f, "{path}")?,
         }
-        let Options { key, max_backoff, interface } = options;
-        Ok(Self { scheme: parts.scheme, host, port, path, key, max_backoff, interface })
-    }
-}
-
-impl fmt::Display for PeerUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}{}", self.scheme, self.host, self.port, self.path)?;
         let mut separator = '?';
         let mut option = |f: &mut fmt::Formatter<'_>, name: &str, value: &dyn fmt::Display| {
             let written = write!(f, "{separator}{name}={value}");
@@ -131,7 +158,45 @@ impl fmt::Display for PeerUri {
         if let Some(name) = &self.interface {
             option(f, "interface", name)?;
         }
-        Ok(())
+        match &self.proxy {
+            Some(proxy) if with_secrets => option(f, "proxy", &proxy.with_login()),
+            Some(proxy) => option(f, "proxy", proxy),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for PeerUri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        let parts = Parts::split(text)?;
+        if parts.scheme == Scheme::Unix {
+            return Self::unix(&parts);
+        }
+        let host = Host::parse(parts.host)?;
+        let port = parts.port.parse().ok().filter(|port| *port != 0).ok_or(UriError::BadPort)?;
+        let path = parse_path(parts.scheme, parts.path)?;
+        let mut options = Options::default();
+        options.parse(parts.options, PEER_OPTIONS)?;
+        if let Host::Ip(ip) = host {
+            if is_overlay(ip) {
+                return Err(UriError::Overlay);
+            }
+            if ip.is_unspecified() {
+                return Err(UriError::Unspecified);
+            }
+            require_interface(ip, options.interface.as_ref())?;
+        }
+        let Options { key, max_backoff, interface, proxy, .. } = options;
+        let endpoint = Endpoint::Net(NetEndpoint { host, port, path });
+        Ok(Self { scheme: parts.scheme, endpoint, key, max_backoff, interface, proxy })
+    }
+}
+
+impl fmt::Display for PeerUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, false)
     }
 }
 
@@ -140,6 +205,9 @@ impl FromStr for ListenUri {
 
     fn from_str(text: &str) -> Result<Self, UriError> {
         let parts = Parts::split(text)?;
+        if parts.scheme == Scheme::Unix {
+            return Self::unix(&parts);
+        }
         let Host::Ip(ip) = Host::parse(parts.host)? else { return Err(UriError::ListenName) };
         if is_overlay(ip) {
             return Err(UriError::Overlay);
@@ -151,13 +219,21 @@ impl FromStr for ListenUri {
         let mut options = Options::default();
         options.parse(parts.options, LISTEN_OPTIONS)?;
         require_interface(ip, options.interface.as_ref())?;
-        Ok(Self { scheme: parts.scheme, address: SocketAddr::new(ip, port), interface: options.interface })
+        if options.group.is_some() {
+            return Err(UriError::WrongOption("group", "but for unix://"));
+        }
+        Ok(Self { scheme: parts.scheme, address: ListenAddress::Ip((ip, port).into()), interface: options.interface })
     }
 }
 
 impl fmt::Display for ListenUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.address)?;
+        write!(f, "{}://", self.scheme)?;
+        match &self.address {
+            ListenAddress::Ip(address) => write!(f, "{address}")?,
+            ListenAddress::Unix { path, group: None } => write!(f, "{path}")?,
+            ListenAddress::Unix { path, group: Some(group) } => write!(f, "{path}?group={group}")?,
+        }
         if let Some(name) = &self.interface {
             write!(f, "?interface={name}")?;
         }
@@ -170,6 +246,7 @@ impl fmt::Display for Scheme {
         match self {
             Self::Tcp => f.write_str("tcp"),
             Self::Ws => f.write_str("ws"),
+            Self::Unix => f.write_str("unix"),
         }
     }
 }
@@ -184,9 +261,10 @@ impl fmt::Display for Host {
     }
 }
 
+/// For the control socket, whose other end is to dial: with the secrets.
 impl serde::Serialize for PeerUri {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.collect_str(&self.with_secrets())
     }
 }
 

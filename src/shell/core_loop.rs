@@ -27,7 +27,7 @@ use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{Batch, FromPeer, PeerEvent, PeeringId};
 use crate::shell::peerings::{Origin, PeerInputs, Peering, Peerings};
 use crate::shell::timer::Timer;
-use crate::shell::transport::{Ends, Incoming};
+use crate::shell::transport::Incoming;
 use crate::shell::tun::Tun;
 use crate::shell::wanted::Wanted;
 use crate::time::{Duration, Instant};
@@ -364,9 +364,10 @@ impl Core {
     }
 
     fn accept(&mut self, Accepted { incoming, lan }: Accepted) {
-        let Ends { remote, local, .. } = incoming.ends();
+        let ends = incoming.ends();
+        let remote = ends.remote;
         let origin = if lan {
-            let interface = self.lan.as_ref().and_then(|lan| lan.interface_of(remote, local, &self.network));
+            let interface = self.lan.as_ref().and_then(|lan| lan.interface_of(ends, &self.network));
             let Some(interface) = interface else {
                 tracing::debug!(%remote, "turned a connection away: it came over no link that we look for peers on");
                 return;

@@ -28,6 +28,7 @@ use crate::shell::netlink::{self, Netlink, Snapshot};
 use crate::shell::password_file::{self, PasswordFileError};
 use crate::shell::peerings::Peerings;
 use crate::shell::readiness;
+use crate::shell::transport::underlay::Underlay;
 use crate::shell::transport::{self, ListenError, Listener};
 use crate::shell::tun::Tun;
 use crate::shell::tun::linux::{self, Added, TunError, TunParams};
@@ -183,7 +184,9 @@ async fn start_core(
     let extensions = profile.rules.extensions();
     let hello = Hello { key: keypair.public(), extension_version: extensions.version(), extensions: extensions.bits() };
     let hello = hello.encode(&keypair);
-    let peerings = Peerings::new(hello, keypair.public(), clock);
+    let underlay = Underlay::new(config);
+    let mut peerings = Peerings::new(hello, keypair.public(), clock);
+    peerings.0.set_underlay(underlay.clone());
     let node_config = NodeConfig {
         mtu: config.tun.mtu,
         psk,
@@ -197,8 +200,8 @@ async fn start_core(
     let node = Node::new(node_config, keypair, node_seed, now, clock.unix_now());
 
     let (accepted_sender, accepted) = mpsc::channel(RARE_QUEUE);
-    listen(config, &accepted_sender)?;
-    let lan = listen_to_neighbours(config, &accepted_sender).map(|port| {
+    listen(config, &underlay, &accepted_sender)?;
+    let lan = listen_to_neighbours(config, &underlay, &accepted_sender).map(|port| {
         let own_interface = Some(host.1.to_owned()).filter(|name| !name.is_empty());
         let config = DiscoveryConfig { own_key, port, interfaces: config.discovery.interfaces.clone(), own_interface };
         Lan::new(config, rng.fork(), now)
@@ -228,10 +231,11 @@ async fn start_core(
     Ok(tokio::spawn(Core::new(parts).run()))
 }
 
-fn listen(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Result<(), DaemonError> {
+fn listen(config: &Config, underlay: &Underlay, accepted: &mpsc::Sender<Accepted>) -> Result<(), DaemonError> {
     for uri in &config.peering.listen {
-        let listener = transport::listen(uri).map_err(|error: ListenError| DaemonError::Listen(error.to_string()))?;
-        tracing::info!("listening on {}://{}", uri.scheme, listener.address());
+        let listener =
+            transport::listen(uri, underlay).map_err(|error: ListenError| DaemonError::Listen(error.to_string()))?;
+        tracing::info!("listening on {}", listener.uri());
         tokio::spawn(accept_all(listener, false, accepted.clone()));
     }
     Ok(())
@@ -239,16 +243,16 @@ fn listen(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Result<(), Daem
 
 /// Listens for neighbours, on a port of the system's choice that our beacons announce. `None` if discovery is off or impossible: a node
 /// with configured peers can do without.
-fn listen_to_neighbours(config: &Config, accepted: &mpsc::Sender<Accepted>) -> Option<u16> {
+fn listen_to_neighbours(config: &Config, underlay: &Underlay, accepted: &mpsc::Sender<Accepted>) -> Option<u16> {
     if !config.discovery.enabled {
         return None;
     }
     let anywhere = ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, 0).into(), interface: None };
-    match transport::listen(&anywhere) {
+    match transport::listen(&anywhere, underlay) {
         Ok(listener) => {
-            let port = listener.address().port();
+            let port = listener.port();
             tokio::spawn(accept_all(listener, true, accepted.clone()));
-            Some(port)
+            port
         }
         Err(error) => {
             tracing::warn!("no LAN discovery: {error}");
@@ -267,7 +271,7 @@ async fn accept_all(listener: Listener, lan: bool, accepted: mpsc::Sender<Accept
                 }
             }
             Err(error) => {
-                tracing::warn!("cannot accept peers on {}: {error}", listener.address());
+                tracing::warn!("cannot accept peers on {}: {error}", listener.uri());
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

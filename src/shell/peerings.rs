@@ -21,7 +21,8 @@ use crate::shell::clock::Clock;
 use crate::shell::lan::LanDial;
 use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, FromPeer, PeeringId, Written};
-use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, tcp};
+use crate::shell::transport::underlay::Underlay;
+use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, Remote, tcp};
 use crate::shell::wanted::MAX_WANTED;
 use crate::time::Instant;
 use crate::wire::hello::HELLO_LEN;
@@ -101,6 +102,7 @@ pub(crate) struct Peerings {
     written: mpsc::UnboundedSender<Written>,
     own_hello: [u8; HELLO_LEN],
     own_key: PublicKey,
+    underlay: Arc<Underlay>,
     clock: Clock,
 }
 
@@ -119,36 +121,45 @@ impl Peerings {
             written,
             own_hello,
             own_key,
+            underlay: Arc::default(),
             clock,
         };
         (peerings, PeerInputs { events: events_to_core, written: written_to_core })
     }
 
+    /// How connections are made from now on.
+    pub(crate) fn set_underlay(&mut self, underlay: Underlay) {
+        self.underlay = Arc::new(underlay);
+    }
+
     /// Dials a peer of the configuration.
     pub(crate) fn dial(&mut self, name: Arc<str>, uri: PeerUri) -> PeeringId {
         let (text, key) = (name.to_string(), uri.key);
-        self.start(Origin::Wanted(name), PeerKind::Remote, text, key, async move { transport::dial(&uri).await })
+        let underlay = Arc::clone(&self.underlay);
+        let connect = async move { transport::dial(&uri, &underlay).await };
+        self.start(Origin::Wanted(name), PeerKind::Remote, text, key, connect)
     }
 
     /// Dials a neighbour, who has to have the key that it announced.
     pub(crate) fn dial_neighbour(&mut self, dial: LanDial) -> PeeringId {
         let LanDial { address, interface: (interface, name), key } = dial;
         let origin = Origin::Lan { interface, dialled: Some(key) };
-        let connect = async move { tcp::connect_in_time(address, &name).await };
+        let underlay = Arc::clone(&self.underlay);
+        let connect = async move { tcp::connect_in_time(address, underlay.binding(Some(&name))).await };
         self.start(origin, PeerKind::Lan, format!("tcp://{address}"), Some(key), connect)
     }
 
     /// Takes in a connection that came to us. `None` if there are too many.
     pub(crate) fn accept(&mut self, incoming: Incoming, origin: Origin) -> Option<PeeringId> {
         let ends = incoming.ends();
-        let source = source(ends.remote.ip());
+        let source = Source::of(ends.remote);
         let inbound = self.table.values().filter(|peering| peering.origin.is_inbound());
         let (mut all, mut pending, mut pending_from_source) = (0, 0, 0);
         for peering in inbound {
             all += 1;
             if peering.up.is_none() {
                 pending += 1;
-                let same = peering.ends.is_some_and(|ends| self::source(ends.remote.ip()) == source);
+                let same = peering.ends.is_some_and(|ends| Source::of(ends.remote) == source);
                 pending_from_source += usize::from(same);
             }
         }
@@ -209,7 +220,8 @@ impl Peerings {
     /// Peerings whose address of ours was there before and is not any more.
     pub(crate) fn lost(&self, before: &Snapshot, after: &Snapshot) -> Vec<PeeringId> {
         let is_lost = |address: IpAddr| before.owner(address).is_some() && after.owner(address).is_none();
-        let lost = self.table.iter().filter(|(_, peering)| peering.ends.is_some_and(|ends| is_lost(ends.local)));
+        let lost =
+            self.table.iter().filter(|(_, peering)| peering.ends.and_then(|ends| ends.local).is_some_and(is_lost));
         lost.map(|(id, _)| *id).collect()
     }
 
@@ -291,15 +303,26 @@ impl Peering {
     }
 }
 
-/// Who counts as one source of connections: an IPv4 address or an IPv6 /64, which is what one customer gets. On the local link
-/// everybody shares one prefix, so there it is the address.
-fn source(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V6(ip) if !ip.is_unicast_link_local() => {
-            let [a, b, c, d, ..] = ip.segments();
-            std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+/// Who counts as one source of connections: an IPv4 address or an IPv6 /64, which is what one customer gets (on the local link, where
+/// everybody shares one prefix, the address), or a user of this host.
+#[derive(PartialEq, Eq)]
+enum Source {
+    Net(IpAddr),
+    User(u32),
+}
+
+impl Source {
+    fn of(remote: Remote) -> Self {
+        match remote {
+            Remote::Unix { user } => Self::User(user),
+            Remote::Ip(address) => Self::Net(match address.ip() {
+                IpAddr::V6(ip) if !ip.is_unicast_link_local() => {
+                    let [a, b, c, d, ..] = ip.segments();
+                    std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+                }
+                other => other,
+            }),
         }
-        other => other,
     }
 }
 
@@ -322,7 +345,8 @@ mod tests {
 
     fn incoming(remote: &str, local: &str) -> (Incoming, tokio::io::DuplexStream) {
         let (near, far) = tokio::io::duplex(1_000);
-        let ends = Ends { remote: remote.parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
+        let ends =
+            Ends { remote: Remote::Ip(remote.parse().unwrap()), local: local.parse().ok(), carrier: Carrier::Tcp };
         (Incoming { scheme: Scheme::Tcp, connection: Connection { stream: Box::new(near), ends } }, far)
     }
 

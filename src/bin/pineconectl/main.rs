@@ -62,8 +62,8 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
 /// The answer as one JSON document; what was done, if there is nothing to answer.
 fn print_document(request: &Request, answer: &Answer) -> Result<(), CommandError> {
     match (request, answer) {
-        (Request::PeerAdd { uri }, Answer::Done) => output::json(&json!({ "added": uri })),
-        (Request::PeerRemove { uri }, Answer::Done) => output::json(&json!({ "removed": uri })),
+        (Request::PeerAdd { uri }, Answer::Done) => output::json(&json!({ "added": uri.to_string() })),
+        (Request::PeerRemove { uri }, Answer::Done) => output::json(&json!({ "removed": uri.to_string() })),
         _ => output::json(answer),
     }
 }

@@ -1,6 +1,6 @@
 //! The options of a URI: what stands behind its `?`.
 
-use super::UriError;
+use super::{ProxyUri, UriError};
 use crate::config::availability::ABSENT_OPTIONS;
 use crate::config::values::InterfaceName;
 use crate::keys::PublicKey;
@@ -11,14 +11,16 @@ const MAX_BACKOFF: Duration = Duration::from_secs(24 * 3600);
 
 /// The options that one kind of URI takes, as errors list them.
 pub(super) type OptionNames = &'static str;
-pub(super) const PEER_OPTIONS: OptionNames = "key, max_backoff, interface";
-pub(super) const LISTEN_OPTIONS: OptionNames = "interface";
+pub(super) const PEER_OPTIONS: OptionNames = "key, max_backoff, interface, proxy";
+pub(super) const LISTEN_OPTIONS: OptionNames = "interface, group";
 
 #[derive(Default)]
 pub(super) struct Options {
     pub(super) key: Option<PublicKey>,
     pub(super) max_backoff: Option<Duration>,
     pub(super) interface: Option<InterfaceName>,
+    pub(super) proxy: Option<ProxyUri>,
+    pub(super) group: Option<String>,
 }
 
 impl Options {
@@ -36,6 +38,10 @@ impl Options {
                 "interface" => {
                     once(&mut self.interface, "interface", value.parse().map_err(UriError::BadInterface)?)?;
                 }
+                "proxy" if names == PEER_OPTIONS => once(&mut self.proxy, "proxy", value.parse()?)?,
+                "group" if names == LISTEN_OPTIONS => {
+                    once(&mut self.group, "group", parse_group(value).ok_or(UriError::BadGroup)?)?;
+                }
                 _ => {
                     let absent = ABSENT_OPTIONS.iter().find(|(absent, _)| *absent == name);
                     return Err(absent.map_or(UriError::UnknownOption(index + 1, names), |(name, reason)| {
@@ -46,6 +52,12 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// A group by name or number.
+fn parse_group(text: &str) -> Option<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.$".contains(&byte);
+    (!text.is_empty() && text.bytes().all(allowed)).then(|| text.to_owned())
 }
 
 fn once<T>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), UriError> {

@@ -16,7 +16,7 @@ pub(super) struct Parts<'a> {
     pub(super) scheme: Scheme,
     pub(super) host: &'a str,
     pub(super) port: &'a str,
-    /// With its slash, if there is one.
+    /// With its slash, if there is one. All that `unix://` has.
     pub(super) path: &'a str,
     pub(super) options: Option<&'a str>,
 }
@@ -35,29 +35,38 @@ impl<'a> Parts<'a> {
         if rest.contains('#') {
             return Err(UriError::Path);
         }
+        if scheme == Scheme::Unix {
+            return Ok(Self { scheme, host: "", port: "", path: rest, options });
+        }
         let (rest, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         if rest.contains('@') {
             return Err(UriError::UserInfo);
         }
-        let (host, port) = if rest.starts_with('[') {
-            let (host, after) = rest.split_once(']').ok_or(UriError::BadIpv6)?;
-            let port = after.strip_prefix(':').ok_or(UriError::NoPort)?;
-            (host, port)
-        } else {
-            if rest.matches(':').count() > 1 {
-                return Err(UriError::NoBrackets);
-            }
-            rest.split_once(':').ok_or(if rest.is_empty() { UriError::NoHost } else { UriError::NoPort })?
-        };
-        // `u16::from_str` takes a leading plus sign.
-        if port.is_empty() {
-            return Err(UriError::NoPort);
-        }
-        if !port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(UriError::BadPort);
-        }
+        let (host, port) = split_port(rest)?;
         Ok(Self { scheme, host, port, path, options })
     }
+}
+
+/// `host:port` in two. An IPv6 address keeps its opening bracket, and the port is not empty and all digits.
+pub(super) fn split_port(text: &str) -> Result<(&str, &str), UriError> {
+    let (host, port) = if text.starts_with('[') {
+        let (host, after) = text.split_once(']').ok_or(UriError::BadIpv6)?;
+        let port = after.strip_prefix(':').ok_or(UriError::NoPort)?;
+        (host, port)
+    } else {
+        if text.matches(':').count() > 1 {
+            return Err(UriError::NoBrackets);
+        }
+        text.split_once(':').ok_or(if text.is_empty() { UriError::NoHost } else { UriError::NoPort })?
+    };
+    // `u16::from_str` takes a leading plus sign.
+    if port.is_empty() {
+        return Err(UriError::NoPort);
+    }
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(UriError::BadPort);
+    }
+    Ok((host, port))
 }
 
 impl Scheme {
@@ -65,7 +74,7 @@ impl Scheme {
         if text.is_empty() {
             return Err(UriError::NoScheme);
         }
-        for (name, scheme) in [("tcp", Self::Tcp), ("ws", Self::Ws)] {
+        for (name, scheme) in [("tcp", Self::Tcp), ("ws", Self::Ws), ("unix", Self::Unix)] {
             if text.eq_ignore_ascii_case(name) {
                 return Ok(scheme);
             }
@@ -114,6 +123,7 @@ pub(super) fn parse_path(scheme: Scheme, path: &str) -> Result<String, UriError>
         Scheme::Ws if path == "/" => Ok(String::new()),
         Scheme::Ws if is_path(path) => Ok(path.to_owned()),
         Scheme::Ws => Err(UriError::BadPath),
+        Scheme::Unix => Err(UriError::Path),
     }
 }
 

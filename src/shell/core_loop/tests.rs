@@ -13,7 +13,7 @@ use crate::link::Carrier;
 use crate::node::{NodeConfig, Target};
 use crate::rng::Rng;
 use crate::shell::netlink::Interface;
-use crate::shell::transport::{Connection, Ends};
+use crate::shell::transport::{Connection, Ends, Remote};
 use crate::shell::tun::memory::{self, MemoryHost};
 use crate::time::UnixMillis;
 use crate::wire::hello::{HELLO_LEN, Hello};
@@ -72,8 +72,11 @@ impl Daemon {
     }
 
     async fn connect(&self, stream: DuplexStream, local: &str) {
-        let ends =
-            Ends { remote: "192.0.2.77:1".parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
+        let ends = Ends {
+            remote: Remote::Ip("192.0.2.77:1".parse().unwrap()),
+            local: local.parse().ok(),
+            carrier: Carrier::Tcp,
+        };
         let connection = Connection { stream: Box::new(stream), ends };
         let incoming = Incoming { scheme: Scheme::Tcp, connection };
         assert!(self.accepted.send(Accepted { incoming, lan: false }).await.is_ok());
