@@ -42,6 +42,12 @@ drop_reasons! {
     // Frames of peers.
     /// A frame, or what it carries, cannot be decoded.
     MalformedFrame = "malformed_frame",
+    /// A datagram of a peering that is no frame, no fragment of one, or contradicts another fragment.
+    BadFragment = "bad_fragment",
+    /// Fragments of a frame did not come, or not in time.
+    FragmentsMissing = "fragments_missing",
+    /// Datagrams came faster than they were taken.
+    DatagramOverflow = "datagram_overflow",
     /// A frame of a type that we do not know.
     UnknownFrame = "unknown_frame",
     /// A bootstrap whose signature is wrong.
@@ -118,6 +124,11 @@ impl DropCounters {
     /// How many there were for `reason`.
     pub fn get(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]
+    }
+
+    /// Forgets what was counted for `reason`, and says how much that was.
+    pub fn take(&mut self, reason: DropReason) -> u64 {
+        std::mem::take(&mut self.0[reason as usize])
     }
 
     /// Reasons that occurred, with their counts.

@@ -8,10 +8,11 @@ use std::sync::LazyLock;
 
 use crate::buf::PacketBuf;
 use crate::keys::{Keypair, PublicKey, Scheme, Seed};
+use crate::link::fragment::{Fragmenter, MAX_AGE, MAX_BYTES, MAX_FRAMES, MIN_DATAGRAM, Reassembler};
 use crate::link::{Link, LinkConfig, LinkError, LinkEvent};
 use crate::rng::Rng;
 use crate::router::MAX_PORT;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::coords::CoordsRef;
 use crate::wire::frame::{self, Frame, Header, TrafficFrame, TrafficHeader};
 use crate::wire::hello::{HELLO_LEN, Hello};
@@ -29,6 +30,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("bootstrap", bootstrap),
     ("broadcast", broadcast),
     ("coords", coords),
+    ("fragment", fragment),
     ("frame", frame),
     ("hello", hello),
     ("link", link),
@@ -205,6 +207,32 @@ pub fn link(data: &[u8]) {
     assert_eq!(whole, pieces, "the same bytes in other pieces told another story");
 }
 
+/// Datagrams with traffic frames: the first byte says how long our own may be, then each is a length (2 bytes), a pause (1 byte, in
+/// 16 ms) and so many bytes. What is put together can be cut and put together again, and nothing outgrows its bounds.
+pub fn fragment(data: &[u8]) {
+    let Some((&max, mut rest)) = data.split_first() else { return };
+    let max = MIN_DATAGRAM + 8 * usize::from(max);
+    let (mut reassembler, mut fragmenter, mut now) = (Reassembler::default(), Fragmenter::default(), Instant::ZERO);
+    while let Some(([high, low, pause], behind)) = rest.split_first_chunk() {
+        let len = usize::from(u16::from_be_bytes([*high, *low])).min(behind.len());
+        let (datagram, behind) = behind.split_at(len);
+        rest = behind;
+        now = now + Duration::from_millis(16 * u64::from(*pause));
+        let taken = reassembler.handle_datagram(datagram, now);
+        assert!(reassembler.bytes() <= MAX_BYTES && reassembler.frames() <= MAX_FRAMES);
+        let Ok(Some(frame)) = taken else { continue };
+        let mut out = Vec::new();
+        let cut = fragmenter.cut(&frame, max, &mut out);
+        assert!(cut.is_some_and(|cut| cut.datagram_len <= max && out.chunks(cut.datagram_len).len() == cut.count));
+        let mut other = Reassembler::default();
+        let pieces = out.chunks(cut.map_or(1, |cut| cut.datagram_len));
+        let whole = pieces.filter_map(|piece| other.handle_datagram(piece, now).ok().flatten()).last();
+        assert!(whole.is_some_and(|whole| *whole == *frame) && other.frames() == 0);
+    }
+    reassembler.expire(now + MAX_AGE);
+    assert_eq!((reassembler.bytes(), reassembler.frames()), (0, 0));
+}
+
 /// The hello of the peer that [`link`] and [`link_story`] play.
 pub fn peer_hello() -> [u8; HELLO_LEN] {
     Hello { key: PEER.public(), extension_version: 0, extensions: 0 }.encode(&PEER)
@@ -227,7 +255,7 @@ pub fn link_story(stream: &[u8], mut next_piece: impl FnMut() -> usize) -> LinkS
     static OWN_HELLO: LazyLock<[u8; HELLO_LEN]> =
         LazyLock::new(|| Hello { key: OWN.public(), extension_version: 0, extensions: 0 }.encode(&OWN));
     let now = Instant::ZERO;
-    let mut link = Link::new(LinkConfig { own_hello: *OWN_HELLO, own_key: OWN.public(), expected_key: None }, now);
+    let mut link = Link::new(LinkConfig::plain(*OWN_HELLO, OWN.public()), now);
     let mut story = LinkStory { up: None, frames: Vec::new(), end: Ok(()) };
     let mut rest = stream;
     while !rest.is_empty() && story.end.is_ok() {

@@ -23,6 +23,9 @@ pub const DEFAULT_MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 /// Shortest wait: five attempts a second are nothing for either side and soon fewer.
 const MIN_DELAY: Duration = Duration::from_millis(200);
+/// The first waits of an outage are shorter, as long as the outage so far and at least this: 20, 20, 40, 80 and 160 ms. Of two machines or
+/// daemons that start at once, one begins to listen a moment after the other has dialled it.
+const FIRST_DELAY: Duration = Duration::from_millis(20);
 /// Shortest wait after a peering that did not last, and between attempts that network changes bring forward.
 const MIN_DELAY_UNSTABLE: Duration = Duration::from_secs(1);
 /// The wait is this part of the time that the peer has been away.
@@ -162,6 +165,7 @@ impl Peer {
     /// Waits in proportion to the outage, at least `floor` and at most `max_backoff` (both before jitter).
     fn wait(&mut self, floor: Duration, rng: &mut Rng, now: Instant) -> Duration {
         let outage = now.saturating_since(self.away_since);
+        let floor = if floor == MIN_DELAY { outage.clamp(FIRST_DELAY, MIN_DELAY) } else { floor };
         let delay = (outage / PART_OF_OUTAGE).max(floor).min(self.max_backoff.max(floor));
         let percent = 100 - JITTER_PERCENT + rng.below(2 * JITTER_PERCENT + 1);
         let jittered = delay * u32::try_from(percent).unwrap_or(100) / 100;
@@ -226,6 +230,18 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_starts_to_listen_a_moment_later_is_found_a_moment_later() {
+        for seed in 0..50 {
+            let mut redial = redial(seed);
+            let listens = Instant::ZERO + Duration::from_millis(u64::from(seed));
+            attempts(&mut redial, listens);
+            assert!(redial.poll_timeout().unwrap() <= listens + Duration::from_millis(50));
+            let second = attempts(&mut redial, at(1.0)).len();
+            assert!((3..=12).contains(&second), "{second} attempts in the first second");
+        }
+    }
+
+    #[test]
     fn a_peer_that_restarts_is_back_within_two_seconds() {
         for seed in 0..50 {
             let mut redial = redial(seed);
@@ -256,7 +272,7 @@ mod tests {
         let now = at(200_000.0);
         redial.add("tcp://192.0.2.2:1", Duration::ZERO, now);
         assert_eq!(redial.poll_dial(now).as_deref(), Some("tcp://192.0.2.2:1"));
-        assert!(redial.handle_failed("tcp://192.0.2.2:1", now).unwrap() >= Duration::from_millis(160));
+        assert!(redial.handle_failed("tcp://192.0.2.2:1", now + MIN_DELAY).unwrap() >= Duration::from_millis(160));
     }
 
     #[test]
@@ -295,6 +311,8 @@ mod tests {
         let end = kicked + Duration::from_secs(60);
         let after = attempts(&mut redial, end);
         assert!(after.len() > 6 && after[1] <= after[0] + Duration::from_millis(2_400), "{after:?}");
+        // A second after the last attempt, whenever before `end` that was.
+        let end = end + MIN_DELAY_UNSTABLE;
         redial.kick(end);
         redial.kick(end + Duration::from_millis(100));
         assert!(redial.poll_dial(end + Duration::from_millis(100)).is_some());
@@ -372,8 +390,9 @@ mod tests {
                 }
                 prop_assert_eq!(redial.poll_timeout().is_some(), !dialling && !up);
             }
-            // Failures alone wait 160 ms or more, changes of the network leave a second between attempts.
-            prop_assert!(began.windows(2).all(|pair| pair[1] >= pair[0] + Duration::from_millis(160)));
+            // The first waits are short, six together are not; changes of the network leave a second between attempts.
+            prop_assert!(began.windows(2).all(|pair| pair[1] >= pair[0] + FIRST_DELAY * 4 / 5));
+            prop_assert!(began.windows(7).all(|some| some[6] >= some[0] + Duration::from_millis(300)));
         }
     }
 }

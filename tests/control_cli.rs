@@ -184,10 +184,10 @@ mod check {
     #[test]
     fn what_the_host_lacks_is_an_error_and_what_is_odd_a_warning() {
         let directory = Directory::new();
-        let config = directory.config("peering.require_authenticated = true");
+        let config = directory.config("tun.fd = 3");
         let output = daemon(&["check", "--config", &config]).output().unwrap();
         assert_eq!(code(&output), 0);
-        assert!(stderr(&output).starts_with("warning: peering.require_authenticated"), "{}", stderr(&output));
+        assert!(stderr(&output).starts_with("warning: tun.fd"), "{}", stderr(&output));
 
         let config = directory.config("session.password_file = '/nonexistent/password'");
         directory.write("node.key", SEED, 0o644);
@@ -223,16 +223,34 @@ mod control {
             &["ping", ADDRESS, "-c", "0"],
             &["ping", ADDRESS, "-i", "0"],
             &["status", "--timeout", "0"],
-            &["peer", "add", "tls://192.0.2.1:7464"],
+            &["peer", "add", "gopher://192.0.2.1:7464"],
             &["peer"],
             &["key"],
         ] {
             let output = ctl(arguments).output().unwrap();
             assert_eq!((code(&output), stdout(&output).as_str()), (2, ""), "{arguments:?}");
         }
-        let output = ctl(&["peer", "add", "tls://192.0.2.1:7464"]).output().unwrap();
-        assert!(stderr(&output).contains("use tcp://"), "{}", stderr(&output));
+        let output = ctl(&["peer", "add", "gopher://192.0.2.1:7464"]).output().unwrap();
+        assert!(stderr(&output).contains("use tls://"), "{}", stderr(&output));
         assert!(prints(&mut ctl(&["--help"])).contains("Exit codes: 0 ok"));
+    }
+
+    #[test]
+    fn a_wrong_peer_uri_is_explained_without_repeating_the_secrets_in_it() {
+        for command in ["add", "remove"] {
+            for (uri, what) in [
+                ("tcp://192.0.2.1:7463?proxy=socks5://joshua:hunter2@192.0.2.2", "proxy"),
+                ("tcp://joshua:hunter2@192.0.2.1:7463", "user name"),
+                ("tcp://192.0.2.1:7463?pasword=hunter2", "option number 1"),
+                ("hunter2", "the scheme is missing"),
+            ] {
+                let output = ctl(&["peer", command, uri]).output().unwrap();
+                let told = stderr(&output);
+                assert_eq!((code(&output), stdout(&output).as_str()), (2, ""), "{told}");
+                assert!(told.contains(what), "{told}");
+                assert!(!told.contains("hunter2") && !told.contains("joshua"), "{told}");
+            }
+        }
     }
 
     #[test]

@@ -202,7 +202,7 @@ fn receive(bytes: &[u8]) -> Result<Vec<PacketBuf>, Box<dyn std::error::Error>> {
     let peer = hex(&vectors.cases("generated")[0]["hex"]);
     let own = Keypair::from_seed(&Seed([1; 32]));
     let own_hello = Hello { key: own.public(), extension_version: 0, extensions: 0 }.encode(&own);
-    let mut link = Link::new(LinkConfig { own_hello, own_key: own.public(), expected_key: None }, Instant::ZERO);
+    let mut link = Link::new(LinkConfig::plain(own_hello, own.public()), Instant::ZERO);
     let stream = [&peer[..], bytes].concat();
     link.read_buffer()[..stream.len()].copy_from_slice(&stream);
     link.handle_read(stream.len(), Instant::ZERO)?;
@@ -326,7 +326,7 @@ fn handshakes_are_accepted_and_refused_as_by_the_reference_but_for_our_own_key()
             Err(HelloError::WrongCapabilities(_)) => assert_eq!(reason, Some("mismatched node capabilities"), "{case}"),
             Err(HelloError::BadSignature) => assert_eq!(reason, Some("peer sent invalid signature"), "{case}"),
         }
-        let mut link = Link::new(LinkConfig { own_hello, own_key: own.public(), expected_key: None }, Instant::ZERO);
+        let mut link = Link::new(LinkConfig::plain(own_hello, own.public()), Instant::ZERO);
         link.read_buffer()[..bytes.len()].copy_from_slice(&bytes);
         let outcome = link.handle_read(bytes.len(), Instant::ZERO);
         if bytes[8..40] == own.public().0 {

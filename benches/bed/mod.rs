@@ -195,7 +195,7 @@ pub fn open_link() -> Link {
         (pair.public(), Hello { key: pair.public(), extension_version: 1, extensions: 1 }.encode(&pair))
     };
     let ((own_key, own_hello), (_, their_hello)) = (hello(1), hello(2));
-    let mut link = Link::new(LinkConfig { own_hello, own_key, expected_key: None }, NOW);
+    let mut link = Link::new(LinkConfig::plain(own_hello, own_key), NOW);
     assert_eq!(feed(&mut link, &their_hello), 0);
     link
 }

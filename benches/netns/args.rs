@@ -26,7 +26,8 @@ pub(crate) struct Args {
     /// One round of one second each: whether it works, not how fast.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// NAME=TOML: settings of `ours@NAME`, as dotted keys separated by `;`, e.g. `small=tun.mtu = 1400`. May be repeated.
+    /// NAME=TOML: settings of `ours@NAME`, as dotted keys separated by `;`, e.g. `small=tun.mtu = 1400`, or
+    /// `tls=peering.listen = ["tls://[::]:7464"]`, which is dialled too. May be repeated.
     #[arg(long, value_name = "NAME=TOML")]
     pub(crate) ours_config: Vec<String>,
     /// Congestion control of the peers' own TCP connections: the kernel's default here may be anything.

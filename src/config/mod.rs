@@ -25,7 +25,7 @@ pub use uri::{
     Endpoint, Host, ListenAddress, ListenUri, Login, NetEndpoint, PeerUri, ProxyKind, ProxyUri, Scheme, SocketPath,
     UriError,
 };
-pub use values::{InterfaceName, LogFilter, LogFormat, TunName, ValueError};
+pub use values::{InterfaceName, LogFilter, LogFormat, SessionCipher, TunName, ValueError};
 
 use values::{available_metrics_listen, distinct, optional_group, optional_path, section};
 
@@ -34,6 +34,8 @@ use crate::ip::firewall::Policy;
 
 /// The port that peerings listen on unless told otherwise: the phone keys of PINE.
 pub const DEFAULT_PORT: u16 = 7463;
+/// The port that peerings over TLS listen on unless told otherwise.
+pub const DEFAULT_TLS_PORT: u16 = 7464;
 /// Where the daemon looks for its configuration if it is not told a file.
 pub const DEFAULT_FILE: &str = "/etc/pinecone/pineconed.toml";
 /// Where the private key lies unless told otherwise.
@@ -116,6 +118,9 @@ pub struct PeeringSection {
     /// The mark of all sockets of peerings (`SO_MARK`); 0 is none.
     #[serde(deserialize_with = "values::fwmark")]
     pub fwmark: u32,
+    /// PEM file of CAs that vouch for web servers at `wss://`, instead of those that the host trusts.
+    #[serde(deserialize_with = "optional_path")]
+    pub tls_ca_file: Option<PathBuf>,
 }
 
 /// `[session]`
@@ -125,6 +130,8 @@ pub struct SessionSection {
     /// File of the group password; none for sessions with anyone.
     #[serde(deserialize_with = "optional_path")]
     pub password_file: Option<PathBuf>,
+    /// What packets are sealed with.
+    pub cipher: SessionCipher,
 }
 
 /// `[discovery]`
@@ -196,9 +203,19 @@ impl Default for ControlSection {
 
 impl Default for PeeringSection {
     fn default() -> Self {
-        let listen =
-            ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, DEFAULT_PORT).into(), interface: None };
-        Self { listen: vec![listen], peers: Vec::new(), require_authenticated: false, proxy: None, fwmark: 0 }
+        let listen = [(Scheme::Tcp, DEFAULT_PORT), (Scheme::Tls, DEFAULT_TLS_PORT)].map(|(scheme, port)| ListenUri {
+            scheme,
+            address: (Ipv6Addr::UNSPECIFIED, port).into(),
+            interface: None,
+        });
+        Self {
+            listen: listen.into(),
+            peers: Vec::new(),
+            require_authenticated: false,
+            proxy: None,
+            fwmark: 0,
+            tls_ca_file: None,
+        }
     }
 }
 
@@ -221,13 +238,6 @@ impl Config {
     /// What is allowed but probably not meant, in sentences.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.peering.require_authenticated {
-            warnings.push(
-                "peering.require_authenticated = true: neither tcp:// nor ws:// links can prove the other side's key in this \
-                 version, so every peering will be refused; set it to false to have peers"
-                    .to_owned(),
-            );
-        }
         if self.peering.listen.is_empty() && self.peering.peers.is_empty() && !self.discovery.enabled {
             warnings.push(
                 "peering.listen and peering.peers are both empty: this node will be alone until `pineconectl peer add`"

@@ -8,7 +8,8 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
 fn an_empty_file_means_the_defaults() {
     let config = parse("").unwrap();
     assert_eq!(config, Config::default());
-    assert_eq!(config.peering.listen[0].to_string(), "tcp://[::]:7463");
+    let listen: Vec<_> = config.peering.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["tcp://[::]:7463", "tls://[::]:7464"]);
     assert_eq!((config.tun.name, config.tun.mtu), (TunName::Named("pine0".parse().unwrap()), 65_000));
     assert_eq!(config.node.private_key_file.to_str(), Some("/var/lib/pinecone/node.key"));
     assert_eq!(config.control.socket.to_str(), Some("/run/pinecone/pineconed.sock"));
@@ -35,7 +36,6 @@ fn positions_count_characters_from_one() {
 fn every_absent_feature_is_refused_with_what_works_instead() {
     for text in [
         "[metrics]\nlisten = '127.0.0.1:7465'",
-        "[peering]\nlisten = ['tls://[::]:7464']",
         "[peering]\npeers = ['tcp://192.0.2.1:1?password=x']",
         "[peering]\npeers = ['tcp://192.0.2.1:1?priority=1']",
     ] {
@@ -59,7 +59,6 @@ fn log_filters_are_levels_and_levels_of_modules() {
 fn what_is_probably_not_meant_is_warned_of() {
     assert_eq!(Config::default().warnings(), Vec::<String>::new());
     let warnings = |text: &str| parse(text).unwrap().warnings();
-    assert!(warnings("peering.require_authenticated = true")[0].contains("every peering will be refused"));
     assert!(warnings("peering.listen = []\ndiscovery.enabled = false")[0].contains("alone"));
     assert!(warnings("[tun]\nname = 'none'\nfd = 3")[0].contains("tun.fd"));
 }

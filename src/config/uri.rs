@@ -4,8 +4,11 @@
 //! tcp://host:port?key=<64 hex digits>&max_backoff=<duration>&interface=<name>     host: name, IPv4 or [IPv6]
 //! tcp://host:port?proxy=socks5://[user:password@]host:port                        or http://…: through this proxy
 //! ws://host:port/path?…                                                           the path is sent to the HTTP server
+//! quic://host:port?…                                                              over UDP
 //! tcp://ip:port?interface=<name>                                                  listen; port 0 lets the system choose
 //! ws://ip:port?…                                                                  listen; takes requests for any path
+//! tls://…  wss://…                                                                as tcp:// and ws://, through TLS
+//! quic://ip:port?…                                                                listen on UDP
 //! unix:///path/of/socket?key=…&max_backoff=…                                      a node of the same host, whatever its network
 //! unix:///path/of/socket?group=<name or number>                                   listen; others than our user need the group
 //! ```
@@ -45,6 +48,12 @@ pub enum Scheme {
     Tcp,
     /// WebSocket over plain TCP, as Go nodes speak it: gets through where only HTTP does.
     Ws,
+    /// TLS over TCP, which proves the keys of both sides.
+    Tls,
+    /// WebSocket over TLS: to a node, or to a web server that passes it on to one.
+    Wss,
+    /// QUIC over UDP: encrypted, and traffic in datagrams.
+    Quic,
     /// A Unix socket, between nodes that share a file system. Not for Go nodes.
     Unix,
 }
@@ -188,6 +197,9 @@ impl FromStr for PeerUri {
             }
             require_interface(ip, options.interface.as_ref())?;
         }
+        if parts.scheme == Scheme::Quic && options.proxy.is_some() {
+            return Err(UriError::WrongOption("proxy", "for quic://: proxies carry TCP; use tls:// there"));
+        }
         let Options { key, max_backoff, interface, proxy, .. } = options;
         let endpoint = Endpoint::Net(NetEndpoint { host, port, path });
         Ok(Self { scheme: parts.scheme, endpoint, key, max_backoff, interface, proxy })
@@ -246,6 +258,9 @@ impl fmt::Display for Scheme {
         match self {
             Self::Tcp => f.write_str("tcp"),
             Self::Ws => f.write_str("ws"),
+            Self::Tls => f.write_str("tls"),
+            Self::Wss => f.write_str("wss"),
+            Self::Quic => f.write_str("quic"),
             Self::Unix => f.write_str("unix"),
         }
     }

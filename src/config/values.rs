@@ -178,6 +178,32 @@ impl FromStr for LogFormat {
     }
 }
 
+/// `session.cipher`: what packets are sealed with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionCipher {
+    /// AES-256-GCM between nodes that both have instructions for it, otherwise ChaCha20-Poly1305.
+    #[default]
+    Auto,
+    /// ChaCha20-Poly1305 with everybody.
+    ChaCha20,
+}
+
+impl FromStr for SessionCipher {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "chacha20" => Ok(Self::ChaCha20),
+            _ => Err(
+                "the cipher is \"auto\" (AES-256-GCM where both CPUs have it) or \"chacha20\" (ChaCha20-Poly1305 always)",
+            ),
+        }
+    }
+}
+
+deserialize_from_str!(SessionCipher, "\"auto\" or \"chacha20\"");
+
 deserialize_from_str!(LogFormat, "\"auto\", \"time\" or \"plain\"");
 
 /// Declares a reader of whole numbers that says `$expected` of anything else.

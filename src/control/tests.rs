@@ -69,7 +69,7 @@ fn what_is_wrong_with_a_request_has_its_own_kind() {
         r#"{"version":1,"command":"ping","target":"600::1","timeout_seconds":-1}"#,
         r#"{"version":1,"command":"ping","target":"600::1","timeout_seconds":301}"#,
         r#"{"version":1,"command":"ping","target":"600::1","timeout_seconds":1e400}"#,
-        r#"{"version":1,"command":"peer_add","uri":"tls://192.0.2.1:1"}"#,
+        r#"{"version":1,"command":"peer_add","uri":"gopher://192.0.2.1:1"}"#,
         r#"{"version":1,"command":"peer_add"}"#,
     ] {
         assert_eq!(refusal(line), FailureKind::BadRequest, "{line}");

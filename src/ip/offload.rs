@@ -77,29 +77,31 @@ impl Layout {
     }
 }
 
+/// Length of the largest of the packets that one stands for (what an MTU has to be compared with), in bytes, and whether it
+/// [is sound](is_sound): both in one look.
+pub fn extent(packet: &PacketBuf) -> (usize, bool) {
+    match packet.offload {
+        Offload::None => (packet.len(), true),
+        Offload::Checksum => (packet.len(), is_sound(packet)),
+        Offload::Segments(size) => Layout::of(packet).map_or((packet.len(), false), |layout| {
+            let sound = size > 0 && segments(packet.len() - layout.data_at, size) <= MAX_SEGMENTS;
+            (packet.len().min(layout.data_at + usize::from(size)), sound)
+        }),
+    }
+}
+
 /// Whether a packet of somebody else can be what its [`Offload`] says, and a host can be burdened with it.
 pub fn is_sound(packet: &PacketBuf) -> bool {
     match packet.offload {
         Offload::None => true,
         Offload::Checksum => Layout::of(packet).is_some(),
-        Offload::Segments(size) => Layout::of(packet)
-            .is_some_and(|layout| size > 0 && segments(packet.len() - layout.data_at, size) <= MAX_SEGMENTS),
+        Offload::Segments(_) => extent(packet).1,
     }
 }
 
 /// Whether it is a whole TCP packet.
 pub fn is_tcp(packet: &[u8]) -> bool {
     Layout::of(packet).is_some_and(|layout| layout.protocol == protocol::TCP)
-}
-
-/// Length of the largest of the packets that this one stands for, in bytes: what an MTU has to be compared with.
-pub fn unit_len(packet: &PacketBuf) -> usize {
-    match packet.offload {
-        Offload::Segments(size) => {
-            Layout::of(packet).map_or(packet.len(), |layout| packet.len().min(layout.data_at + usize::from(size)))
-        }
-        Offload::None | Offload::Checksum => packet.len(),
-    }
 }
 
 fn segments(data_len: usize, size: u16) -> usize {
@@ -255,11 +257,11 @@ mod tests {
     #[test]
     fn an_mtu_is_compared_with_the_packets_that_one_stands_for() {
         let mut packet = tcp(9_000);
-        assert_eq!(unit_len(&packet), 9_060);
+        assert_eq!(extent(&packet).0, 9_060);
         packet.offload = Offload::Segments(1_440);
-        assert_eq!(unit_len(&packet), 1_500);
+        assert_eq!(extent(&packet).0, 1_500);
         packet.offload = Offload::Segments(20_000);
-        assert_eq!(unit_len(&packet), 9_060);
+        assert_eq!(extent(&packet).0, 9_060);
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! One peering as a state machine: hellos, then frames, with the timers that notice when the other side is gone.
+//! One peering as a state machine: hellos, the proof of keys, then frames, with the timers that notice when the other side is gone.
 //!
 //! The caller owns the byte stream and does the reading and writing; [`Link`] says where to read to, what to send and when to
 //! be woken. A loop around it:
@@ -13,22 +13,31 @@
 
 mod carrier;
 mod deframer;
+pub mod fragment;
 mod hello;
+pub mod loss;
+mod proof;
+mod proven;
 pub mod window;
 
 pub use carrier::Carrier;
+pub use proof::{PasswordKey, ProofConfig, Side};
+pub use proven::ProvenKeys;
 
 use deframer::Deframer;
-use hello::AwaitingHello;
+use std::collections::VecDeque;
+
+use hello::{AwaitingHello, Greeted};
+use proof::{Proving, Step};
 
 use crate::buf::PacketBuf;
 use crate::keys::PublicKey;
 use crate::time::{Duration, Instant};
 use crate::wire::DecodeError;
-use crate::wire::frame;
+use crate::wire::frame::{self, FrameKind, Header};
 use crate::wire::hello::{HELLO_LEN, Hello, HelloError};
 
-/// How long the whole exchange of hellos may take: the reference's limit (specification §9).
+/// How long the whole exchange of hellos and proofs may take: the reference's limit (specification §9).
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Within this time of the end of one frame the next one has to be there in full: the reference's limit (§2.2).
 pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,15 +54,28 @@ pub struct LinkConfig {
     pub own_key: PublicKey,
     /// The only key to accept, if the peer was configured with one.
     pub expected_key: Option<PublicKey>,
+    /// What is underneath.
+    pub carrier: Carrier,
+    /// How to prove our key; none if our hello does not announce that.
+    pub proof: Option<ProofConfig>,
+}
+
+impl LinkConfig {
+    /// A plain Pinecone node, which proves nothing and takes any key, over TCP.
+    pub fn plain(own_hello: [u8; HELLO_LEN], own_key: PublicKey) -> Self {
+        Self { own_hello, own_key, expected_key: None, carrier: Carrier::Tcp, proof: None }
+    }
 }
 
 /// What happened on the peering.
 #[derive(Debug)]
 pub enum LinkEvent {
-    /// The hellos were exchanged. Always the first event.
+    /// The hellos were exchanged, and the keys proven if both sides know how. Always the first event.
     Up {
-        /// The peer's key: a claim, until the link proves it.
+        /// The peer's key.
         key: PublicKey,
+        /// Whether the peer has proven it; otherwise it is a claim.
+        proven: bool,
         /// Which set of extensions the peer speaks; 0 for none.
         extension_version: u8,
         /// The peer's extensions, one bit each.
@@ -80,12 +102,46 @@ pub enum LinkError {
         /// The key that it has.
         actual: PublicKey,
     },
+    /// The channel underneath was opened with another key.
+    #[error(
+        "the other side opened the channel with the key {carrier} and then called itself {hello}: it shows another node's hello, or its \
+         two keys were mixed up"
+    )]
+    CarrierKey {
+        /// The key that the channel proved.
+        carrier: PublicKey,
+        /// The key in its hello.
+        hello: PublicKey,
+    },
     /// The other side is ourselves.
     #[error("this is a connection to ourselves (or to a node that was given a copy of our private key)")]
     OwnKey,
+    /// What should prove the peer's key is not its signature of what we asked for.
+    #[error(
+        "the other side did not prove that it has the key {0}: it has a recorded hello of that node, or passes on what others say"
+    )]
+    NotProven(PublicKey),
+    /// The peer sent our own challenge back.
+    #[error("the other side sent our own challenge back instead of one of its own")]
+    Reflected,
+    /// Another frame than the proof.
+    #[error("the other side sent something else before it had proven its key")]
+    BeforeProof,
+    /// The peer has another password, or only one side has one.
+    #[error(
+        "the two sides have different peering passwords, or only one has any: give both the same ?password= (the peer in \
+         peering.peers here, the listener in peering.listen there)"
+    )]
+    WrongPassword,
+    /// There is a password, and the peer cannot show that it knows it.
+    #[error("this peering has a password, and the other side is a plain Pinecone node, which cannot have one")]
+    NoPassword,
     /// No whole hello came in time.
     #[error("the other side sent no hello within {} s", HELLO_TIMEOUT.as_secs())]
     HelloTimeout,
+    /// A hello, but no proof came in time.
+    #[error("the other side did not prove its key within {} s", HELLO_TIMEOUT.as_secs())]
+    ProofTimeout,
     /// No whole frame came in time.
     #[error("the other side sent no whole frame for {} s", SILENCE_TIMEOUT.as_secs())]
     Silent,
@@ -99,6 +155,8 @@ pub enum LinkError {
 pub enum LinkTimer {
     /// The peer's hello is due.
     Hello,
+    /// The peer's proof is due.
+    Proof,
     /// The peer's next frame is due.
     Silence,
     /// A keepalive of ours is due.
@@ -110,15 +168,19 @@ pub enum LinkTimer {
 pub struct Link {
     state: State,
     deframer: Deframer,
-    /// Our hello, until it is taken.
-    own_hello: Option<PacketBuf>,
-    /// The peer's hello, until it is told.
-    up: Option<Hello>,
+    /// What we say before the link is open, until it is taken: our hello, challenge and proof.
+    unsent: VecDeque<PacketBuf>,
+    /// Whether frames count.
+    was_open: bool,
+    /// The peer's hello and whether its key is proven, until it is told.
+    up: Option<(Hello, bool)>,
 }
 
 #[derive(Debug)]
 enum State {
     AwaitingHello(AwaitingHello),
+    /// With the same deadline as the hello had.
+    Proving(Box<Proving>, Instant),
     Open(Open),
     Closed(LinkError),
 }
@@ -138,8 +200,9 @@ impl Link {
     /// A link over a stream that was just opened. Our hello goes out at once, without waiting for the peer's.
     pub fn new(config: LinkConfig, now: Instant) -> Self {
         Self {
-            own_hello: Some(PacketBuf::from(&config.own_hello[..])),
-            state: State::AwaitingHello(AwaitingHello::new(config.own_key, config.expected_key, now)),
+            unsent: VecDeque::from([PacketBuf::from(&config.own_hello[..])]),
+            was_open: false,
+            state: State::AwaitingHello(AwaitingHello::new(config, now)),
             deframer: Deframer::new(),
             up: None,
         }
@@ -167,23 +230,44 @@ impl Link {
     /// The next event.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<LinkEvent> {
-        if let Some(Hello { key, extension_version, extensions }) = self.up.take() {
-            return Some(LinkEvent::Up { key, extension_version, extensions });
+        if let Some((Hello { key, extension_version, extensions }, proven)) = self.up.take() {
+            return Some(LinkEvent::Up { key, proven, extension_version, extensions });
+        }
+        if !self.was_open {
+            return None;
         }
         self.deframer.next_frame().map(LinkEvent::Frame)
     }
 
-    /// The next thing to send before any other frame: our hello, or a keepalive.
+    /// The next thing to send before any other frame: our hello, our part of the proof, or a keepalive.
     #[must_use]
     pub fn poll_transmit(&mut self) -> Option<PacketBuf> {
         match &mut self.state {
-            State::AwaitingHello(_) => self.own_hello.take(),
-            // The peer's hello may come before ours was taken.
+            State::AwaitingHello(_) | State::Proving(..) => self.unsent.pop_front(),
+            // The peer may be ready before ours was taken.
             State::Open(open) => {
-                self.own_hello.take().or_else(|| std::mem::take(&mut open.keepalive_due).then(frame::keepalive))
+                let unsent = self.unsent.pop_front();
+                unsent.or_else(|| std::mem::take(&mut open.keepalive_due).then(frame::keepalive))
             }
             State::Closed(_) => None,
         }
+    }
+
+    /// Whether the hellos are exchanged, so that frames count.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
+    /// A whole frame came beside the stream, for transports that can do that. Says whether it counts: a traffic frame whose header is well-formed, on
+    /// a link that is open. Then it is a sign of life like any other.
+    pub fn handle_beside(&mut self, frame: &[u8], now: Instant) -> bool {
+        let State::Open(open) = &mut self.state else { return false };
+        let header = Header::parse(frame);
+        let counts = header.is_ok_and(|header| header.kind == FrameKind::Traffic && header.len == frame.len());
+        if counts {
+            open.silence_deadline = now + SILENCE_TIMEOUT;
+        }
+        counts
     }
 
     /// Bytes were written to the stream: the next keepalive can wait.
@@ -199,6 +283,7 @@ impl Link {
     pub fn poll_timeout(&self) -> Option<(Instant, LinkTimer)> {
         match &self.state {
             State::AwaitingHello(waiting) => Some((waiting.deadline, LinkTimer::Hello)),
+            State::Proving(_, deadline) => Some((*deadline, LinkTimer::Proof)),
             State::Open(open) if open.keepalive_at < open.silence_deadline => {
                 Some((open.keepalive_at, LinkTimer::Keepalive))
             }
@@ -214,6 +299,7 @@ impl Link {
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), LinkError> {
         let error = match &mut self.state {
             State::AwaitingHello(waiting) if now >= waiting.deadline => LinkError::HelloTimeout,
+            State::Proving(_, deadline) if now >= *deadline => LinkError::ProofTimeout,
             State::Open(open) if now >= open.silence_deadline => LinkError::Silent,
             State::Open(open) if now >= open.keepalive_at => {
                 open.keepalive_due = true;
@@ -221,7 +307,7 @@ impl Link {
                 open.keepalive_at = now + KEEPALIVE_INTERVAL;
                 return Ok(());
             }
-            State::AwaitingHello(_) | State::Open(_) => return Ok(()),
+            State::AwaitingHello(_) | State::Proving(..) | State::Open(_) => return Ok(()),
             State::Closed(error) => *error,
         };
         self.state = State::Closed(error);
@@ -230,14 +316,27 @@ impl Link {
 
     /// Looks at what was received as far as it is complete.
     fn advance(&mut self, now: Instant) -> Result<(), LinkError> {
-        if let State::AwaitingHello(waiting) = &self.state {
+        if let State::AwaitingHello(waiting) = &mut self.state {
             let Some(bytes) = self.deframer.take_hello() else { return Ok(()) };
-            self.up = Some(waiting.check(&bytes)?);
-            self.state = State::Open(Open {
-                silence_deadline: now + SILENCE_TIMEOUT,
-                keepalive_at: now + KEEPALIVE_INTERVAL,
-                keepalive_due: false,
-            });
+            let deadline = waiting.deadline;
+            match waiting.check(&bytes)? {
+                Greeted::Up(hello, proven) => self.open(hello, proven, now),
+                Greeted::Prove(proving) => {
+                    self.unsent.push_back(proving.challenge());
+                    self.state = State::Proving(proving, deadline);
+                }
+            }
+        }
+        if matches!(self.state, State::Proving(..)) {
+            self.deframer.scan().map_err(LinkError::Framing)?;
+            while let State::Proving(proving, _) = &mut self.state
+                && let Some(frame) = self.deframer.next_frame()
+            {
+                match proving.handle_frame(&frame)? {
+                    Step::Answer(answer) => self.unsent.push_back(answer),
+                    Step::Proven(hello) => self.open(hello, true, now),
+                }
+            }
         }
         match &mut self.state {
             State::Open(open) => {
@@ -247,8 +346,17 @@ impl Link {
                 Ok(())
             }
             State::Closed(error) => Err(*error),
-            State::AwaitingHello(_) => Ok(()),
+            State::AwaitingHello(_) | State::Proving(..) => Ok(()),
         }
+    }
+
+    fn open(&mut self, hello: Hello, proven: bool, now: Instant) {
+        (self.up, self.was_open) = (Some((hello, proven)), true);
+        self.state = State::Open(Open {
+            silence_deadline: now + SILENCE_TIMEOUT,
+            keepalive_at: now + KEEPALIVE_INTERVAL,
+            keepalive_due: false,
+        });
     }
 }
 

@@ -11,7 +11,7 @@ fn hello_of(signer: &Keypair) -> [u8; HELLO_LEN] {
 }
 
 fn config(n: u8, expected_key: Option<PublicKey>) -> LinkConfig {
-    LinkConfig { own_hello: hello_of(&pair(n)), own_key: pair(n).public(), expected_key }
+    LinkConfig { expected_key, ..LinkConfig::plain(hello_of(&pair(n)), pair(n).public()) }
 }
 
 fn at(millis: u64) -> Instant {
@@ -66,7 +66,9 @@ fn two_links_come_up_with_each_other_s_key_and_extensions() {
     let hello = a.poll_transmit().unwrap();
     b.read_buffer()[..HELLO_LEN].copy_from_slice(&hello);
     b.handle_read(HELLO_LEN, at(0)).unwrap();
-    let Some(LinkEvent::Up { key, extension_version, extensions }) = b.poll_event() else { panic!("not up") };
+    let Some(LinkEvent::Up { key, extension_version, extensions, proven: false }) = b.poll_event() else {
+        panic!("not up")
+    };
     assert_eq!((key, extension_version, extensions), (pair(1).public(), 1, 5));
     assert_eq!(feed(&mut a, &b.poll_transmit().unwrap(), at(0)), Ok(vec![]));
 }
@@ -211,4 +213,17 @@ fn errors_tell_people_what_to_do() {
     let wrong = LinkError::WrongKey { expected: PublicKey::FULL, actual: PublicKey::ZERO }.to_string();
     assert!(wrong.contains(&PublicKey::FULL.to_string()) && wrong.contains("correct the key"), "{wrong}");
     assert!(LinkError::OwnKey.to_string().contains("ourselves"));
+}
+
+#[test]
+fn a_hello_with_another_key_than_the_channels_is_refused() {
+    for claimed in [2, 3] {
+        let carrier = Carrier::Channel { key: pair(2).public(), binding: [7; 32] };
+        let mut link = Link::new(LinkConfig { carrier, ..config(1, None) }, Instant::ZERO);
+        let hello = hello_of(&pair(claimed));
+        link.read_buffer()[..HELLO_LEN].copy_from_slice(&hello);
+        let result = link.handle_read(HELLO_LEN, Instant::ZERO);
+        let mixed_up = LinkError::CarrierKey { carrier: pair(2).public(), hello: pair(claimed).public() };
+        assert_eq!(result, if claimed == 2 { Ok(()) } else { Err(mixed_up) });
+    }
 }

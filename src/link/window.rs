@@ -39,8 +39,10 @@ const GUESSED_OVER: Duration = Duration::from_millis(1);
 const RATE_KEPT: Duration = Duration::from_millis(300);
 /// A frame should not take longer than this on its way through the slowest link, …
 const FRAME_TAKES: Duration = Duration::from_millis(1);
-/// … unless it would have to be shorter than three Ethernet frames: then headers count.
-const LEAST_FRAME: usize = 4_500;
+/// … unless it would have to be shorter than six Ethernet frames (three if six take too long): then headers count. All of them together
+/// take an eighth of the link when there are three, and a fourteenth when there are six.
+const LEAST_FRAME: (usize, usize) = (4_400, 8_700);
+const LEAST_FRAME_TAKES: Duration = Duration::from_millis(8);
 /// Paths that take more than this in that time, 200 Mbit/s, are fast: the longest frame takes less than three milliseconds, which is not worth
 /// smaller units, also where losses make the rate go up and down.
 const FAST: usize = 25_000;
@@ -64,6 +66,8 @@ pub struct PathSample {
     pub outstanding: usize,
     /// The smoothed round-trip time; zero if it is not known.
     pub round_trip: Duration,
+    /// Bytes of ours in one packet of the path; zero if that is not known.
+    pub segment: usize,
 }
 
 /// The window of one transport.
@@ -159,13 +163,27 @@ impl SendWindow {
         ((rate as f64 * span.as_secs_f64()) as usize).max(FLOOR)
     }
 
-    /// Longest frame, in bytes, that does not hold up others for long on this path; [`usize::MAX`] until the path is known.
+    /// Longest frame, in bytes, that does not hold up others for long on this path; [`usize::MAX`] until the path is known. Whole segments:
+    /// a short one at the end of each frame costs as much again as the headers of the frame.
     pub fn frame_len(&self) -> usize {
         if self.growth.1 < FLAT {
             return usize::MAX;
         }
-        let len = (self.rate.get() as f64 * FRAME_TAKES.as_secs_f64()) as usize;
-        if len > FAST { usize::MAX } else { len.max(LEAST_FRAME) }
+        let in_time = |time: Duration| (self.rate.get() as f64 * time.as_secs_f64()) as usize;
+        if in_time(FRAME_TAKES) > FAST {
+            return usize::MAX;
+        }
+        let least = in_time(LEAST_FRAME_TAKES).clamp(LEAST_FRAME.0, LEAST_FRAME.1);
+        let len = in_time(FRAME_TAKES).max(least);
+        len - len.checked_rem(self.last.segment).filter(|rest| *rest < len).unwrap_or(0)
+    }
+
+    /// How long a frame takes at the slowest link: one that begins within the window may end beyond.
+    fn frame_time(&self) -> Duration {
+        match (self.frame_len(), self.rate.get()) {
+            (usize::MAX, _) | (_, 0) => Duration::ZERO,
+            (len, rate) => Duration::from_secs_f64(len as f64 / rate as f64),
+        }
     }
 
     /// Begins and ends the times with a small window.
@@ -173,8 +191,9 @@ impl SendWindow {
         let round_trip = Some(sample.round_trip).filter(|round_trip| !round_trip.is_zero());
         if let Some(drain) = &mut self.drain {
             drain.seen = [drain.seen, round_trip].into_iter().flatten().min();
+            let seen = drain.seen;
             if now >= drain.until {
-                self.base = drain.seen.or(self.base);
+                self.base = self.base_after_drain(seen);
                 (self.drain, self.used_up_since, self.in_doubt_since) = (None, None, None);
             }
             return;
@@ -183,7 +202,7 @@ impl SendWindow {
             return;
         }
         let since = *self.used_up_since.get_or_insert(now);
-        let explained = self.base.unwrap_or_default() * 2 + SLACK * 2;
+        let explained = self.base.unwrap_or_default() * 2 + SLACK * 2 + self.frame_time();
         let doubt = match round_trip {
             Some(round_trip) if round_trip > explained => Some(*self.in_doubt_since.get_or_insert(now)),
             _ => {
@@ -195,6 +214,17 @@ impl SendWindow {
             let until = now + DRAIN.max(sample.round_trip * 3);
             self.drain = Some(Drain { until, seen: None });
         }
+    }
+
+    /// The shortest round trip with a small window is that of the path, unless what is still under way then explains the difference: the
+    /// smallest window and a frame.
+    fn base_after_drain(&self, seen: Option<Duration>) -> Option<Duration> {
+        let (Some(base), Some(seen)) = (self.base, seen) else { return seen.or(self.base) };
+        let floor = match self.rate.get() {
+            0 => Duration::ZERO,
+            rate => Duration::from_secs_f64(FLOOR as f64 / rate as f64),
+        };
+        Some(if seen <= base + floor + self.frame_time() { base.min(seen) } else { seen })
     }
 
     fn measure(&mut self, sample: PathSample, now: Instant) {
@@ -213,6 +243,10 @@ impl SendWindow {
         if busy {
             self.rate.put(rate, kept, now);
             self.note_growth(rate);
+            if sample.round_trip > self.base.unwrap_or_default() * 2 + SLACK * 2 {
+                // A queue has formed on the way, so this is all that goes through it.
+                self.growth.1 = FLAT;
+            }
         } else {
             // The path was done before we looked: it is at least that fast.
             self.rate.raise(rate, kept, now);
@@ -314,7 +348,7 @@ mod tests {
         fn sample(&self) -> PathSample {
             let outstanding = (self.sent - self.acked).max(0.0) as usize;
             let round_trip = Duration::from_micros((self.smoothed * 1000.0) as u64);
-            PathSample { acked: self.acked as u64, outstanding, round_trip }
+            PathSample { acked: self.acked as u64, outstanding, round_trip, segment: 1_448 }
         }
     }
 
@@ -421,6 +455,23 @@ mod tests {
         let (mut path, mut window) = (Path::new(100.0, 5.0), SendWindow::default());
         saturate(&mut path, &mut window, 3_000, 0..3_000, 0);
         assert!((11_000..15_000).contains(&window.frame_len()), "{}", window.frame_len());
+        assert_eq!(window.frame_len() % 1_448, 0, "no short segment at the end");
+    }
+
+    #[test]
+    fn a_slow_path_is_known_for_slow_by_the_queue_that_its_first_frames_make() {
+        let (mut path, mut window) = (Path::new(10.0, 0.3), SendWindow::default());
+        saturate(&mut path, &mut window, 200, 0..100, 0);
+        assert!(window.frame_len() < 9_000, "{}", window.frame_len());
+    }
+
+    #[test]
+    fn our_own_frames_are_no_longer_way() {
+        // Frames of 9,000 bytes, which take 7 ms each, as long as a drain that ends with one of them under way.
+        let (mut path, mut window) = (Path::new(10.0, 0.3), SendWindow::default());
+        let (used, _) = saturate(&mut path, &mut window, 8_688, 0..60_000, 1_000);
+        assert!(used > 92.0, "{used} %");
+        assert!(window.size() < 8_500, "{} bytes, {:?}", window.size(), window.base);
     }
 
     proptest! {
@@ -440,7 +491,9 @@ mod tests {
             let (mut window, mut now) = (SendWindow::default(), Instant::ZERO);
             for (acked, outstanding, micros, later) in said {
                 now = now + Duration::from_micros(later);
-                let sample = PathSample { acked, outstanding: outstanding as usize, round_trip: Duration::from_micros(micros) };
+                let sample = PathSample {
+                    acked, outstanding: outstanding as usize, round_trip: Duration::from_micros(micros), segment: outstanding as usize % 3_000,
+                };
                 window.handle_sample(sample, now);
                 prop_assert!(window.size() >= FLOOR && window.look_again_at(now) > now);
                 prop_assert!(window.rate.values.len() <= MAX_VALUES);

@@ -6,7 +6,7 @@ use crate::drops::DropReason;
 use crate::ip::firewall::{self, InboundVerdict};
 use crate::ip::{Ipv6View, offload};
 use crate::keys::PublicKey;
-use crate::node::outbound::{PROTOCOL_FLOW, relay_flow};
+use crate::node::flow::{self, PROTOCOL_FLOW};
 use crate::node::{MAX_TUN_BACKLOG, Node, PeerMisbehaved, Port};
 use crate::router::{Delivery, Verdict};
 use crate::session::Opened;
@@ -40,7 +40,7 @@ impl Node {
         match self.router.forward(from, &mut frame, now)? {
             Verdict::Forward(port) => {
                 self.frames_forwarded += 1;
-                let flow = traffic_flow(&frame);
+                let flow = flow::of_frame(&frame);
                 self.queue_traffic(port, frame, flow, now);
             }
             Verdict::Drop(reason) => self.drops.count(reason),
@@ -131,13 +131,5 @@ impl Node {
         self.resolver.handle_answer(&target, *owner);
         self.resolved(&target, *owner, now);
         Ok(())
-    }
-}
-
-/// The flow of a traffic frame that the router has just validated.
-fn traffic_flow(frame: &[u8]) -> u64 {
-    match frame::parse(frame) {
-        Ok(frame::Frame::Traffic(traffic)) => relay_flow(&traffic.source_key, &traffic.destination_key),
-        _ => PROTOCOL_FLOW,
     }
 }

@@ -11,6 +11,7 @@
 //! [`Node::handle_timeout`] when that time has come. Nothing here blocks, reads a clock or fails on input: what cannot be handled is
 //! counted by [`DropReason`].
 
+mod flow;
 pub mod fuzz_body;
 mod inbound;
 mod outbound;
@@ -373,7 +374,12 @@ impl Node {
 
     /// Counts a packet that the caller had to drop.
     pub fn count_drop(&mut self, reason: DropReason) {
-        self.drops.count(reason);
+        self.count_drops(reason, 1);
+    }
+
+    /// Counts what the caller had to drop.
+    pub fn count_drops(&mut self, reason: DropReason, count: u64) {
+        self.drops.add(reason, count);
     }
 
     /// Lets the parts react to one another until nothing is left to do: the router's frames into the outboxes, the sessions'
@@ -391,7 +397,7 @@ impl Node {
             }
             while let Some((to, message)) = self.sessions.poll_transmit() {
                 busy = true;
-                self.send_to(&to, message, outbound::PROTOCOL_FLOW, now);
+                self.send_to(&to, message, flow::PROTOCOL_FLOW, now);
             }
             while let Some(question) = self.resolver.poll_question(now) {
                 busy = true;

@@ -1,13 +1,12 @@
 //! From the host to the overlay: which packets may leave, to whom, and how they are sealed, framed and queued.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use crate::addr::{Destination, may_send_from};
 use crate::buf::PacketBuf;
 use crate::drops::DropReason;
 use crate::ip::{Ipv6View, MIN_MTU, icmp, offload, segment};
 use crate::keys::PublicKey;
-use crate::node::outbox::{Flow, Outbox};
+use crate::node::flow::{self, Flow, PROTOCOL_FLOW};
+use crate::node::outbox::Outbox;
 use crate::node::resolver::{self, Question};
 use crate::node::{Node, Port};
 use crate::router::Verdict;
@@ -17,14 +16,14 @@ use crate::wire::coords::Coords;
 use crate::wire::frame::{self, MAX_FRAME_LEN};
 use crate::wire::session::lookup::LookupQuestion;
 
-/// Handshakes, lookups and control messages: rare and small, in a flow of their own.
-pub(super) const PROTOCOL_FLOW: Flow = 0;
 /// A destination whose session has been missing for this long is reported to the application, while its newest packets are kept.
 const REPORT_AFTER: Duration = Duration::from_secs(5);
 
-/// MTU towards nodes whose way begins with a slow peering, in bytes. TCP cannot have less than a packet under way, nor less than a few if one
-/// gets lost: with large ones that is a queue of a second. The host still hands over many at a time.
-const SLOW_MTU: usize = 1_500;
+/// Where frames should be short, packets have the length of a frame, so that each costs the headers of one. Only if frames are shorter than
+/// this (three Ethernet frames, on links below 6 Mbit/s) packets are an Ethernet's: TCP cannot have less than a packet under way, nor less than
+/// a few if one gets lost, and with large ones that is a queue of a second. The host still hands over many at a time.
+const ROOMY_FRAME: usize = 5_000;
+const SMALL_MTU: usize = 1_500;
 
 /// Why the host is told that its packet did not get through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,15 +96,16 @@ impl Node {
         };
         let limits = self.packet_limits(&owner);
         let good = self.good_len(&owner, now);
-        let wanted = if good == usize::MAX { usize::MAX } else { SLOW_MTU };
+        let wanted = if good < ROOMY_FRAME { SMALL_MTU } else { good };
         let largest = limits.frame.min(limits.mtu).min(wanted).max(MIN_MTU);
-        if offload::unit_len(&packet) > largest {
+        let (unit_len, is_sound) = offload::extent(&packet);
+        if unit_len > largest {
             self.drops.count(DropReason::TooBig);
             return self.reject(&packet, Rejection::TooBig(largest), now);
         }
         let frame = limits.frame.max(MIN_MTU);
         // One that stands for more than the other side takes is cut too: TCP's segments may be short.
-        if packet.len() <= frame.min(good) && offload::is_sound(&packet) {
+        if packet.len() <= frame.min(good) && is_sound {
             return self.seal_packet(packet, destination, &owner, now);
         }
         // It stands for many of which each fits.
@@ -116,13 +116,21 @@ impl Node {
         }
     }
 
-    /// How long packets to a node should be at most, so that none holds up others for long on the first peering of its way.
+    /// How long packets to a node should be at most, so that no frame holds up others for long on the first peering of its way.
     fn good_len(&self, to: &PublicKey, now: Instant) -> usize {
         if self.slow_peerings == 0 {
             return usize::MAX;
         }
-        let port = self.router.first_hop(to, self.coords_for(to), now);
-        port.and_then(|port| self.peerings.get(&port)).map_or(usize::MAX, |peering| peering.frame_len)
+        let coords = self.coords_for(to);
+        let port = self.router.first_hop(to, coords, now);
+        match port.and_then(|port| self.peerings.get(&port)) {
+            Some(peering) if peering.is_slow() => {
+                let nowhere = Coords::default();
+                let overhead = frame::traffic_overhead(coords.unwrap_or(&nowhere), self.router.coords());
+                peering.frame_len.saturating_sub(overhead + PACKET_OVERHEAD)
+            }
+            _ => usize::MAX,
+        }
     }
 
     /// Tells how long frames for a peering should be at most, in bytes: where they would take long, TCP's large packets are cut.
@@ -134,7 +142,7 @@ impl Node {
     }
 
     fn seal_packet(&mut self, packet: PacketBuf, destination: Destination, owner: &PublicKey, now: Instant) {
-        let flow = flow_of(&packet);
+        let flow = flow::of_packet(&packet);
         match self.sessions.seal(owner, packet, now) {
             Sealed::Ready(message) => self.send_to(owner, message, flow, now),
             Sealed::NotReady(packet) => self.keep(packet, destination, now),
@@ -226,20 +234,4 @@ impl Node {
             self.give_to_host(error);
         }
     }
-}
-
-/// The flow of the packet inside, which only we can see: addresses, protocol and the first four bytes after the fixed header (ports, or an
-/// ICMPv6 type and code).
-fn flow_of(packet: &[u8]) -> Flow {
-    let mut hasher = DefaultHasher::new();
-    packet.get(6..7).hash(&mut hasher);
-    packet.get(8..44).hash(&mut hasher);
-    hasher.finish()
-}
-
-/// The flow of a frame that we relay: who talks to whom.
-pub(super) fn relay_flow(source: &PublicKey, destination: &PublicKey) -> Flow {
-    let mut hasher = DefaultHasher::new();
-    (source, destination).hash(&mut hasher);
-    hasher.finish()
 }

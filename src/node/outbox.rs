@@ -2,9 +2,10 @@
 //! the router, where a newer announcement still replaces an older one.)
 //!
 //! Fair queueing with CoDel per flow (RFC 8290, RFC 8289). Each flow has its own queue; queues take turns by deficit round robin, and
-//! a flow that has just begun to send (a ping, a handshake, a TCP acknowledgement) goes before those that keep a queue. A queue whose
+//! a flow that sends little (a ping, a handshake, a TCP acknowledgement) goes before those that keep a queue, as long as it has sent less than
+//! one turn's worth since its last turn. A queue whose
 //! frames have waited longer than `TARGET` for a whole `INTERVAL` loses frames at its head until the delay is gone, which is what
-//! makes TCP slow down before the queue is long. Memory is bounded: beyond [`Outbox::limit`] the fattest flow loses its oldest frame, so a
+//! makes TCP slow down before the queue is long. Memory is bounded: beyond [`Outbox::limit`] the fattest flow loses its oldest frames, so a
 //! flood harms itself.
 //!
 //! A relay sees flows as (source key, destination key); our own packets come with the flow of the packet inside, so that a download
@@ -16,8 +17,7 @@ use crate::bounded::ByteQueue;
 use crate::buf::PacketBuf;
 use crate::time::{Duration, Instant};
 
-/// Names a flow: any hash of what identifies it.
-pub type Flow = u64;
+pub use crate::node::flow::Flow;
 
 /// Queueing delay that is tolerated for ever (RFC 8289 §4.3 suggests 5 % of the interval).
 const TARGET: Duration = Duration::from_millis(5);
@@ -27,11 +27,16 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const BYTE_LIMIT: usize = 8 << 20;
 /// The same for all peerings of a node together. From 256 on each has less: of 4,095, 250 ordinary frames.
 const NODE_BYTE_LIMIT: usize = 2 << 30;
-/// Different flows told apart per peering; more share queues.
-const BUCKETS: u64 = 256;
+/// Flows with a queue of their own at each peering. While there are so many, others share a few queues: a flood of flows costs each of its own
+/// the most. (With a fixed number of queues for all, one ping in sixty would always wait behind one of four downloads.)
+const MAX_FLOWS: usize = 512;
+const SHARED: u64 = 64;
+/// Frames that the fattest flow loses at a time at most, so that whoever has many flows does not have them walked for each frame (RFC 8290 §4.1
+/// does the same).
+const DROPPED_AT_ONCE: usize = 16;
 /// Frames of a flow that may wait for ever: with fewer TCP loses all it has under way and has to wait for its timer. Not if they are long.
 const ALWAYS_KEPT: usize = 2;
-const LONG: usize = 6_000;
+const LONG: usize = 9_500;
 /// Bytes that a flow may send per turn: two Ethernet frames. Whoever sends longer frames than that waits for several turns after each, so a
 /// ping waits for one frame of each other flow at the most, and for a short one where frames are kept short.
 const QUANTUM: i64 = 3_000;
@@ -39,9 +44,9 @@ const QUANTUM: i64 = 3_000;
 /// The queues of one peering.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// A flow is here exactly while it is in one of the two lists.
+    /// A flow is here exactly while it is in one of the two lists, or in both.
     flows: BTreeMap<u64, FlowQueue>,
-    /// Flows that began to send since their queue was last empty, then those that keep a queue (RFC 8290 §4.1).
+    /// Flows that go first, then those that wait for their turn (RFC 8290 §4.1).
     fresh: VecDeque<u64>,
     steady: VecDeque<u64>,
     bytes: usize,
@@ -50,7 +55,11 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct FlowQueue {
     frames: ByteQueue,
+    /// What it may still send before its next turn, in bytes.
     deficit: i64,
+    /// In which lists it is.
+    is_fresh: bool,
+    is_steady: bool,
     codel: Codel,
 }
 
@@ -62,17 +71,25 @@ impl Outbox {
 
     /// Queues a traffic frame of `flow`; returns how many frames had to go to keep within `limit` bytes.
     pub fn push(&mut self, frame: PacketBuf, flow: Flow, limit: usize, now: Instant) -> usize {
-        let bucket = flow % BUCKETS;
-        let fresh = &mut self.fresh;
-        let queue = self.flows.entry(bucket).or_insert_with(|| {
-            fresh.push_back(bucket);
-            FlowQueue { deficit: QUANTUM, ..FlowQueue::default() }
-        });
+        let bucket = self.bucket(flow);
+        let queue = self.flows.entry(bucket).or_insert_with(|| FlowQueue { deficit: QUANTUM, ..FlowQueue::default() });
         self.bytes += frame.footprint();
+        // What is longer than a turn waits for one, or the beginnings of a few downloads would go before everything else.
+        let sparse = queue.frames.is_empty() && queue.deficit > 0 && frame.len() as i64 <= QUANTUM;
+        if sparse && !queue.is_fresh {
+            queue.is_fresh = true;
+            self.fresh.push_back(bucket);
+        } else if !queue.is_fresh && !queue.is_steady {
+            queue.is_steady = true;
+            self.steady.push_back(bucket);
+        }
         queue.frames.push(frame, usize::MAX, now);
         let mut dropped = 0;
-        while self.bytes > limit && self.drop_from_fattest() {
-            dropped += 1;
+        while self.bytes > limit {
+            match self.drop_from_fattest() {
+                0 => break,
+                some => dropped += some,
+            }
         }
         dropped
     }
@@ -81,16 +98,13 @@ impl Outbox {
     pub fn pop(&mut self, now: Instant) -> (Option<PacketBuf>, usize) {
         let mut dropped = 0;
         while let Some((bucket, fresh)) = self.turn() {
-            let alone = self.fresh.len() + self.steady.len() == 1;
+            let alone = self.flows.len() == 1;
             let Some(queue) = self.flows.get_mut(&bucket) else {
                 self.end_turn(fresh);
                 continue;
             };
             if queue.deficit <= 0 {
-                // Alone there is nobody to wait for.
-                queue.deficit = if alone { QUANTUM } else { queue.deficit + QUANTUM };
-                self.end_turn(fresh);
-                self.steady.push_back(bucket);
+                self.wait_for_turn(bucket, fresh, alone);
                 continue;
             }
             let before = queue.frames.bytes();
@@ -133,22 +147,54 @@ impl Outbox {
         list.pop_front();
     }
 
-    /// An empty queue leaves; a fresh flow goes through the steady list first, or it could keep its precedence by
-    /// sending one frame at a time (RFC 8290 §4.2).
+    /// A flow that has sent what it may gets as much again at its next turn, which is that of everybody once around.
+    fn wait_for_turn(&mut self, bucket: u64, fresh: bool, alone: bool) {
+        self.end_turn(fresh);
+        let Some(queue) = self.flows.get_mut(&bucket) else { return };
+        if fresh {
+            queue.is_fresh = false;
+            if queue.is_steady {
+                return;
+            }
+        }
+        // Alone there is nobody to wait for.
+        queue.deficit = if alone { QUANTUM } else { queue.deficit + QUANTUM };
+        queue.is_steady = true;
+        self.steady.push_back(bucket);
+    }
+
+    /// An empty queue leaves when its turn comes. Not before, if there are others, or a flow could always go first by sending one frame
+    /// at a time (RFC 8290 §4.2); until then it goes first while something is left of its last turn.
     fn retire(&mut self, bucket: u64, fresh: bool) {
         self.end_turn(fresh);
-        if fresh && !self.steady.is_empty() {
-            self.steady.push_back(bucket);
+        let Some(queue) = self.flows.get_mut(&bucket) else { return };
+        if fresh && (queue.is_steady || !self.steady.is_empty()) {
+            queue.is_fresh = false;
+            if !std::mem::replace(&mut queue.is_steady, true) {
+                self.steady.push_back(bucket);
+            }
         } else {
             self.flows.remove(&bucket);
         }
     }
 
-    fn drop_from_fattest(&mut self) -> bool {
-        let fattest = self.flows.values_mut().max_by_key(|queue| queue.frames.bytes());
-        let Some((_, frame)) = fattest.and_then(|queue| queue.frames.pop()) else { return false };
-        self.bytes -= frame.footprint();
-        true
+    /// The queue of a flow: its own, if it has one or there is room for one.
+    fn bucket(&self, flow: Flow) -> u64 {
+        if self.flows.len() < MAX_FLOWS || self.flows.contains_key(&flow) { flow } else { u64::MAX - flow % SHARED }
+    }
+
+    /// Drops the oldest frames of whoever has the most, up to half of it; at least one, if there is any.
+    fn drop_from_fattest(&mut self) -> usize {
+        let Some(fattest) = self.flows.values_mut().max_by_key(|queue| queue.frames.bytes()) else { return 0 };
+        let (before, mut dropped) = (fattest.frames.bytes(), 0);
+        while dropped < DROPPED_AT_ONCE && (dropped == 0 || fattest.frames.bytes() > before / 2) {
+            if fattest.frames.pop().is_none() {
+                break;
+            }
+            dropped += 1;
+        }
+        self.bytes -= before - fattest.frames.bytes();
+        dropped
     }
 }
 
@@ -243,6 +289,36 @@ mod tests {
     }
 
     #[test]
+    fn who_sends_little_goes_first_every_time_and_who_sends_more_than_a_turn_does_not() {
+        for (len, overtakes) in [(200, true), (1_600, false)] {
+            let mut outbox = Outbox::default();
+            for n in 0..400 {
+                outbox.push(frame(30_000, 1), 1 + n % 4, usize::MAX, Instant::ZERO);
+            }
+            let mut waited = 0;
+            for _ in 0..12 {
+                outbox.push(frame(len, 2), 9, usize::MAX, Instant::ZERO);
+                while outbox.pop(Instant::ZERO).0.unwrap()[0] == 1 {
+                    waited += 1;
+                }
+                // A ping every 30,000 bytes, while a turn of all four is ten times that.
+                outbox.pop(Instant::ZERO);
+            }
+            assert_eq!(waited == 0, overtakes, "{len}: {waited}");
+        }
+    }
+
+    #[test]
+    fn the_beginnings_of_downloads_do_not_go_first() {
+        let mut outbox = Outbox::default();
+        for flow in 1..5 {
+            outbox.push(frame(30_000, 1), flow, BYTE_LIMIT, Instant::ZERO);
+        }
+        outbox.push(frame(200, 2), 9, BYTE_LIMIT, Instant::ZERO);
+        assert_eq!(outbox.pop(Instant::ZERO).0.map(|frame| frame[0]), Some(2));
+    }
+
+    #[test]
     fn two_bulk_flows_share_by_bytes() {
         let mut outbox = Outbox::default();
         for _ in 0..40 {
@@ -268,6 +344,18 @@ mod tests {
         assert!(dropped > 100 && outbox.bytes() <= BYTE_LIMIT);
         let marks: Vec<u8> = std::iter::from_fn(|| outbox.pop(Instant::ZERO).0.map(|frame| frame[0])).collect();
         assert_eq!(marks.iter().filter(|mark| **mark == 2).count(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_flows_is_bounded_and_takes_nothing_from_the_flows_before_it() {
+        let mut outbox = Outbox::default();
+        outbox.push(frame(100, 2), 7, BYTE_LIMIT, Instant::ZERO);
+        let dropped: usize = (0..40_000u64)
+            .map(|flow| outbox.push(frame(400, 1), flow.wrapping_mul(0x9e37_79b9_7f4a_7c15), BYTE_LIMIT, Instant::ZERO))
+            .sum();
+        assert!(dropped > 1_000 && outbox.bytes() <= BYTE_LIMIT);
+        assert!(outbox.flows.len() <= MAX_FLOWS + SHARED as usize);
+        assert_eq!(outbox.pop(Instant::ZERO).0.map(|frame| frame[0]), Some(2));
     }
 
     #[test]

@@ -4,7 +4,6 @@ use super::{Rules, Timings};
 use crate::drops::DropReason;
 use crate::keys::PublicKey;
 use crate::wire::DecodeError;
-use crate::wire::coords::Coords;
 use crate::wire::tree::{AnnouncementError, Root};
 
 /// The number of a peering at our node: 1 to [`MAX_PORT`]; 0 is the node itself.
@@ -82,7 +81,7 @@ impl CheckCounters {
 }
 
 /// What to do with a traffic frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Send it to this port; it has been rewritten for that.
     Forward(Port),
@@ -93,14 +92,12 @@ pub enum Verdict {
 }
 
 /// A traffic frame that ended at our node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// Who claims to have sent it.
     pub source_key: PublicKey,
     /// Whom it was for. Not ours if we are merely the closest node that the frame could find.
     pub destination_key: PublicKey,
-    /// Where the source claims to be; empty if it says nothing. Anybody on the way can have written it.
-    pub source: Coords,
     /// Where in the frame the payload starts, in bytes.
     pub payload_at: usize,
 }

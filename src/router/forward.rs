@@ -84,13 +84,10 @@ impl Router {
         now: Instant,
     ) -> Verdict {
         if *to == self.own {
-            let source = self.tree.coords.clone();
-            return Verdict::Deliver(Delivery { source_key: *to, destination_key: *to, source, payload_at: 0 });
+            return Verdict::Deliver(Delivery { source_key: *to, destination_key: *to, payload_at: 0 });
         }
-        let coords = coords.filter(|coords| !coords.is_empty());
-        let distance = coords.map(|coords| |other: &Coords| other.distance_to(coords.as_slice()));
         let nowhere = Coords::default();
-        let (port, destination, watermark) = match self.step(OURSELVES, distance, to, Watermark::NONE, now) {
+        let (port, destination, watermark) = match self.first_step(to, coords, now) {
             Err(reason) => return Verdict::Drop(reason),
             // Not reached: what starts here and ends here is an error of `step`.
             Ok(Step::Deliver) => return Verdict::Drop(DropReason::BackToSender),
@@ -115,11 +112,17 @@ impl Router {
 
     /// Through which peering [`Router::originate`] would send a frame now.
     pub fn first_hop(&self, to: &PublicKey, coords: Option<&Coords>, now: Instant) -> Option<Port> {
-        let distance = coords.filter(|coords| !coords.is_empty()).map(|coords| |other: &Coords| coords.distance(other));
-        match self.step(OURSELVES, distance, to, Watermark::NONE, now) {
+        match self.first_step(to, coords, now) {
             Ok(Step::ByCoordinates(port) | Step::ByKey(port, _)) => Some(port),
             Ok(Step::Deliver) | Err(_) => None,
         }
+    }
+
+    /// The first station of a frame of our own.
+    fn first_step(&self, to: &PublicKey, coords: Option<&Coords>, now: Instant) -> Result<Step, DropReason> {
+        let coords = coords.filter(|coords| !coords.is_empty());
+        let distance = coords.map(|coords| |other: &Coords| other.distance_to(coords.as_slice()));
+        self.step(OURSELVES, distance, to, Watermark::NONE, now)
     }
 
     /// The next station of a frame for `key`, which is not ours. `distance` is the distance to its coordinates, if it
@@ -157,10 +160,5 @@ impl Router {
 }
 
 fn delivery(frame: &TrafficFrame<'_>) -> Delivery {
-    Delivery {
-        source_key: frame.source_key,
-        destination_key: frame.destination_key,
-        source: frame.source.to_owned(),
-        payload_at: frame.payload_at,
-    }
+    Delivery { source_key: frame.source_key, destination_key: frame.destination_key, payload_at: frame.payload_at }
 }

@@ -18,20 +18,20 @@ use crate::control::Reply;
 use crate::discovery::PeeringVerdict;
 use crate::drops::DropReason;
 use crate::keys::PublicKey;
+use crate::link::ProvenKeys;
 use crate::node::{Event, Node, PeerInfo, RequestId};
 use crate::router::Port;
 use crate::shell::clock::{Clock, MAX_WAIT, SleepWatch};
 use crate::shell::control_socket::Call;
 use crate::shell::lan::Lan;
 use crate::shell::netlink::Snapshot;
-use crate::shell::peer_task::{Batch, FromPeer, PeerEvent, PeeringId};
-use crate::shell::peerings::{Origin, PeerInputs, Peering, Peerings};
+use crate::shell::peer_task::{Batch, FromPeer, PeerEvent, PeerUp, PeeringId};
+use crate::shell::peerings::{Origin, PeerInputs, PeerIs, Peering, Peerings};
 use crate::shell::timer::Timer;
 use crate::shell::transport::Incoming;
 use crate::shell::tun::Tun;
 use crate::shell::wanted::Wanted;
 use crate::time::{Duration, Instant};
-use crate::wire::extensions::Extensions;
 
 /// Packets taken from the TUN per turn.
 const TUN_PACKETS: usize = 64;
@@ -94,6 +94,7 @@ pub(crate) struct Core {
     /// Who waits for the answer to which question, and what to say if there is none.
     questions: BTreeMap<RequestId, (oneshot::Sender<Reply>, String)>,
     require_authenticated: bool,
+    proven: ProvenKeys,
     clock: Clock,
     timer: Timer,
     sleep: SleepWatch,
@@ -130,6 +131,7 @@ impl Core {
             network_changes: network.1,
             questions: BTreeMap::new(),
             require_authenticated,
+            proven: ProvenKeys::default(),
             clock,
             timer: Timer::new(clock),
             sleep: clock.slept(),
@@ -274,14 +276,15 @@ impl Core {
         }
         match event {
             PeerEvent::Connected(ends) => self.peerings.connected(id, ends),
-            PeerEvent::Up(key, extensions) => self.peer_up(id, key, extensions, now),
+            PeerEvent::Up(up) => self.peer_up(id, up, now),
             PeerEvent::Frames(frames) => self.frames(id, frames, now),
+            PeerEvent::Dropped(reason, count) => self.node.count_drops(reason, count),
             PeerEvent::Closed(closed) => self.close(id, &closed.to_string(), now),
         }
     }
 
     fn frames(&mut self, id: PeeringId, frames: Batch, now: Instant) {
-        let Some((_, port)) = self.peerings.get(id).and_then(|peering| peering.up) else { return };
+        let Some(PeerIs { port, .. }) = self.peerings.get(id).and_then(|peering| peering.up) else { return };
         for frame in frames {
             if let Err(why) = self.node.handle_frame(port, frame, now) {
                 self.close(id, &why.to_string(), now);
@@ -290,25 +293,18 @@ impl Core {
         }
     }
 
-    fn peer_up(&mut self, id: PeeringId, key: PublicKey, extensions: Extensions, now: Instant) {
-        let Some(peering) = self.peerings.get(id) else { return };
-        let ends = peering.ends;
-        let authenticated = ends.is_some_and(|ends| ends.carrier.proven_key().is_some());
-        if self.require_authenticated && !authenticated {
-            self.close(
-                id,
-                "its transport does not prove the peer's key, and peering.require_authenticated is set",
-                now,
-            );
+    fn peer_up(&mut self, id: PeeringId, PeerUp { key, proven: authenticated, extensions }: PeerUp, now: Instant) {
+        if let Err(reason) = self.check_identity(&key, authenticated, now) {
+            self.close(id, reason, now);
             return;
         }
+        let Some(peering) = self.peerings.get(id) else { return };
+        let ends = peering.ends;
         let (uri, origin) = (peering.uri.clone(), peering.origin.clone());
         let (kind, inbound) = (peering.kind, origin.is_inbound());
         let info = PeerInfo { key, kind, uri: uri.clone(), inbound, authenticated, extensions };
         let verdict = match (&origin, ends, &mut self.lan) {
-            (Origin::Lan { interface, .. }, Some(ends), Some(lan)) => {
-                lan.peering_up(id, *interface, ends, key, info.inbound, now)
-            }
+            (Origin::Lan { interface, .. }, Some(ends), Some(lan)) => lan.peering_up(id, *interface, ends, &info, now),
             _ => PeeringVerdict::Keep,
         };
         if verdict == PeeringVerdict::Close {
@@ -317,7 +313,7 @@ impl Core {
         }
         match self.node.add_peer(info, now) {
             Ok(port) => {
-                self.peerings.up(id, key, port);
+                self.peerings.up(id, PeerIs { key, proven: authenticated, port });
                 if let Origin::Wanted(name) = &origin {
                     self.wanted.up(name, now);
                 }
@@ -331,10 +327,32 @@ impl Core {
         }
     }
 
+    /// Whether who came with this key may be taken for its owner. Where the owner has proven it, those who had only claimed it are sent away.
+    fn check_identity(&mut self, key: &PublicKey, proven: bool, now: Instant) -> Result<(), &'static str> {
+        if proven {
+            self.proven.handle_proof(*key, now);
+            for id in self.peerings.claiming(key) {
+                self.close(id, "the owner of this key has proven it elsewhere, and this peer has not", now);
+            }
+            return Ok(());
+        }
+        if self.require_authenticated {
+            return Err(
+                "the other side cannot prove its key (a plain Pinecone node), and peering.require_authenticated is set",
+            );
+        }
+        if !self.proven.believes_claim(key, now) {
+            return Err(
+                "the owner of this key has proven it before and this peer does not: somebody replays a recorded hello",
+            );
+        }
+        Ok(())
+    }
+
     /// Ends a peering, or takes note that it ended.
     fn close(&mut self, id: PeeringId, reason: &str, now: Instant) {
         let Some(Peering { origin, uri, up, .. }) = self.peerings.remove(id) else { return };
-        if let Some((key, port)) = up {
+        if let Some(PeerIs { key, port, .. }) = up {
             self.node.remove_peer(port, now);
             self.log.say(now, &format!("peering with {} is down: {uri}: {reason}", key.short()));
         }
@@ -343,9 +361,9 @@ impl Core {
                 let Some(failed) = self.wanted.ended(&name, reason, now) else { return };
                 let next = failed.next_in.as_secs_f32();
                 if up.is_none() && !failed.known {
-                    tracing::info!("no peering with {name}: {reason}; next attempt in {next:.1} s");
+                    tracing::info!("no peering with {name}: {reason}; next attempt in {next:.2} s");
                 } else {
-                    tracing::debug!("no peering with {name}: {reason}; next attempt in {next:.1} s");
+                    tracing::debug!("no peering with {name}: {reason}; next attempt in {next:.2} s");
                 }
             }
             Origin::Lan { interface, dialled } => {
@@ -401,6 +419,7 @@ impl Core {
     /// Peers that are away are dialled at once; connections from an address that is gone are closed now rather than when silence shows it.
     fn network_changed(&mut self, snapshot: Arc<Snapshot>, now: Instant) {
         tracing::debug!("the network changed");
+        self.peerings.network_changed();
         for id in self.peerings.lost(&self.network, &snapshot) {
             self.close(id, "the address it used is gone", now);
         }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::addr::{Address, Subnet};
-use crate::config::{Config, ListenUri, Scheme, TunName};
+use crate::config::{Config, ListenUri, Scheme, SessionCipher, TunName};
 use crate::discovery::DiscoveryConfig;
 use crate::keys::Keypair;
 use crate::node::{Node, NodeConfig};
@@ -22,19 +22,21 @@ use crate::router::Profile;
 use crate::shell::clock::{Clock, random_seed};
 use crate::shell::control_socket::{ControlSocket, ControlSocketError};
 use crate::shell::core_loop::{Accepted, Core, CoreParts};
+use crate::shell::cpu::has_aes;
 use crate::shell::key_file::{self, KeyFileError, Origin};
 use crate::shell::lan::Lan;
 use crate::shell::netlink::{self, Netlink, Snapshot};
 use crate::shell::password_file::{self, PasswordFileError};
-use crate::shell::peerings::Peerings;
+use crate::shell::peerings::{Greeting, Peerings};
 use crate::shell::readiness;
+use crate::shell::transport::tls::{NodeTls, NodeTlsError};
 use crate::shell::transport::underlay::Underlay;
 use crate::shell::transport::{self, ListenError, Listener};
 use crate::shell::tun::Tun;
 use crate::shell::tun::linux::{self, Added, TunError, TunParams};
 use crate::shell::wanted::Wanted;
 use crate::time::Duration;
-use crate::wire::hello::Hello;
+use crate::wire::extensions::Extensions;
 
 /// Most entries of the snake's routing table: some 20 MiB, and networks far larger than any that exist.
 const MAX_ROUTES: usize = 65_536;
@@ -47,6 +49,8 @@ const RARE_QUEUE: usize = 16;
 const EVENT_INTERVAL: u32 = 8;
 /// Undoing what we did on the host may not hold up the stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for peerings to say that they end: each needs a turn of the runtime or two.
+const LAST_WORDS: Duration = Duration::from_millis(20);
 /// The pause after a failed accept: out of descriptors, most likely, which no retry at full speed mends.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -65,6 +69,9 @@ pub enum DaemonError {
     /// No interface.
     #[error("tun: {0}")]
     Tun(String),
+    /// No certificate.
+    #[error("{0}")]
+    Tls(String),
     /// Nowhere to listen.
     #[error("peering.listen: {0}")]
     Listen(String),
@@ -122,13 +129,16 @@ async fn serve(config: &Config, keypair: Arc<Keypair>) -> Result<(), DaemonError
     let netlink = Netlink::connect().map_err(os("ask the kernel about the network"))?;
     let host = open_tun(config, &keypair, &netlink).await?;
     let outcome = match start_core(config, keypair, psk, control, (host.tun, &host.name)).await {
-        Ok(core) => {
+        Ok(mut core) => {
             readiness::notify("READY=1");
             let outcome = tokio::select! {
-                outcome = core => Some(outcome),
+                outcome = &mut core => Some(outcome),
                 () = signals.stop() => None,
             };
             readiness::notify("STOPPING=1");
+            // Ends the peerings. Those over UDP have last words that have to be sent by us, not by the kernel.
+            core.abort();
+            tokio::time::sleep(LAST_WORDS).await;
             match outcome {
                 None => Ok(()),
                 Some(Ok(source)) => Err(DaemonError::TunGone { name: host.name, source }),
@@ -181,16 +191,17 @@ async fn start_core(
     let clock = Clock::new();
     let mut rng = Rng::new(random_seed().map_err(os("get random bytes"))?);
     let profile = Profile::improved();
-    let extensions = profile.rules.extensions();
-    let hello = Hello { key: keypair.public(), extension_version: extensions.version(), extensions: extensions.bits() };
-    let hello = hello.encode(&keypair);
-    let underlay = Underlay::new(config);
-    let mut peerings = Peerings::new(hello, keypair.public(), clock);
-    peerings.0.set_underlay(underlay.clone());
+    let extensions = profile.rules.extensions().and(Extensions::LINK_PROOF);
+    let greeting = Greeting::new(Arc::clone(&keypair), extensions);
+    let tls = NodeTls::new(Arc::clone(&keypair))?.with_ca_file(config.peering.tls_ca_file.clone());
+    let tls = Arc::new(tls);
+    let underlay = Arc::new(Underlay::new(config));
+    let mut peerings = Peerings::new(greeting, rng.fork(), Arc::clone(&tls), clock);
+    peerings.0.set_underlay(Arc::clone(&underlay));
     let node_config = NodeConfig {
         mtu: config.tun.mtu,
         psk,
-        aes: has_aes(),
+        aes: config.session.cipher == SessionCipher::Auto && has_aes(),
         firewall: config.firewall.inbound.clone(),
         max_routes: MAX_ROUTES,
         max_sessions: MAX_SESSIONS,
@@ -200,8 +211,8 @@ async fn start_core(
     let node = Node::new(node_config, keypair, node_seed, now, clock.unix_now());
 
     let (accepted_sender, accepted) = mpsc::channel(RARE_QUEUE);
-    listen(config, &underlay, &accepted_sender)?;
-    let lan = listen_to_neighbours(config, &underlay, &accepted_sender).map(|port| {
+    listen(config, &tls, &underlay, &accepted_sender)?;
+    let lan = listen_to_neighbours(config, &tls, &underlay, &accepted_sender).map(|port| {
         let own_interface = Some(host.1.to_owned()).filter(|name| !name.is_empty());
         let config = DiscoveryConfig { own_key, port, interfaces: config.discovery.interfaces.clone(), own_interface };
         Lan::new(config, rng.fork(), now)
@@ -231,10 +242,15 @@ async fn start_core(
     Ok(tokio::spawn(Core::new(parts).run()))
 }
 
-fn listen(config: &Config, underlay: &Underlay, accepted: &mpsc::Sender<Accepted>) -> Result<(), DaemonError> {
+fn listen(
+    config: &Config,
+    tls: &Arc<NodeTls>,
+    underlay: &Underlay,
+    accepted: &mpsc::Sender<Accepted>,
+) -> Result<(), DaemonError> {
     for uri in &config.peering.listen {
-        let listener =
-            transport::listen(uri, underlay).map_err(|error: ListenError| DaemonError::Listen(error.to_string()))?;
+        let listener = transport::listen(uri, tls, underlay)
+            .map_err(|error: ListenError| DaemonError::Listen(format!("{uri}: {error}")))?;
         tracing::info!("listening on {}", listener.uri());
         tokio::spawn(accept_all(listener, false, accepted.clone()));
     }
@@ -243,12 +259,17 @@ fn listen(config: &Config, underlay: &Underlay, accepted: &mpsc::Sender<Accepted
 
 /// Listens for neighbours, on a port of the system's choice that our beacons announce. `None` if discovery is off or impossible: a node
 /// with configured peers can do without.
-fn listen_to_neighbours(config: &Config, underlay: &Underlay, accepted: &mpsc::Sender<Accepted>) -> Option<u16> {
+fn listen_to_neighbours(
+    config: &Config,
+    tls: &Arc<NodeTls>,
+    underlay: &Underlay,
+    accepted: &mpsc::Sender<Accepted>,
+) -> Option<u16> {
     if !config.discovery.enabled {
         return None;
     }
     let anywhere = ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, 0).into(), interface: None };
-    match transport::listen(&anywhere, underlay) {
+    match transport::listen(&anywhere, tls, underlay) {
         Ok(listener) => {
             let port = listener.port();
             tokio::spawn(accept_all(listener, true, accepted.clone()));
@@ -289,16 +310,6 @@ async fn watch_network() -> (Arc<Snapshot>, mpsc::Receiver<Arc<Snapshot>>) {
     }
 }
 
-/// Whether AES-256-GCM is cheaper than ChaCha20-Poly1305 here.
-fn has_aes() -> bool {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    return std::is_x86_feature_detected!("aes") && std::is_x86_feature_detected!("pclmulqdq");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("aes") && std::arch::is_aarch64_feature_detected!("pmull");
-    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
-    return false;
-}
-
 /// The signals that mean something to us.
 struct Signals {
     terminate: Signal,
@@ -326,6 +337,12 @@ impl Signals {
                 }
             }
         }
+    }
+}
+
+impl From<NodeTlsError> for DaemonError {
+    fn from(error: NodeTlsError) -> Self {
+        Self::Tls(error.to_string())
     }
 }
 

@@ -17,6 +17,7 @@ use crate::discovery::{
     PeeringVerdict,
 };
 use crate::keys::PublicKey;
+use crate::node::PeerInfo;
 use crate::rng::Rng;
 use crate::shell::lan::sockets::{Heard, LinkSockets};
 use crate::shell::netlink::{self, Snapshot};
@@ -123,11 +124,10 @@ impl Lan {
         id: PeeringId,
         interface: u32,
         ends: Ends,
-        key: PublicKey,
-        inbound: bool,
+        peer: &PeerInfo,
         now: Instant,
     ) -> PeeringVerdict {
-        let authenticated = ends.carrier.proven_key().is_some();
+        let PeerInfo { key, inbound, authenticated, .. } = *peer;
         let family = match ends.remote {
             Remote::Ip(remote) => Family::of(remote),
             // No neighbour is ever there.

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config_file;
 pub mod control_socket;
 pub(crate) mod core_loop;
+pub(crate) mod cpu;
 pub mod daemon;
 pub mod files;
 pub mod key_file;

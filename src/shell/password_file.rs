@@ -78,7 +78,8 @@ mod tests {
     fn nodes_with_the_same_password_have_the_same_pre_shared_key() {
         let (_a, a) = file_with(b"correct horse battery\n", 0o600);
         let (_b, b) = file_with(b"correct horse battery", 0o400);
-        let psk_of = |path: PathBuf| psk(&SessionSection { password_file: Some(path) }).unwrap();
+        let psk_of =
+            |path: PathBuf| psk(&SessionSection { password_file: Some(path), ..SessionSection::default() }).unwrap();
         let key = psk_of(a);
         assert_ne!(key, [0; 32]);
         assert_eq!(key, psk_of(b));

@@ -13,7 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio_util::sync::PollSender;
 
+mod beside;
+
 use crate::buf::PacketBuf;
+use crate::drops::{DropCounters, DropReason};
 use crate::keys::PublicKey;
 use crate::link::window::SendWindow;
 use crate::link::{Link, LinkConfig, LinkError, LinkEvent};
@@ -52,12 +55,25 @@ pub(crate) struct FromPeer {
 pub(crate) enum PeerEvent {
     /// The connection is there; hellos are being exchanged.
     Connected(Ends),
-    /// The hellos were exchanged: who the peer is, and what it understands.
-    Up(PublicKey, Extensions),
+    /// The hellos were exchanged, and the keys proven if both sides know how.
+    Up(PeerUp),
     /// Frames came.
     Frames(Batch),
+    /// Frames or parts of some were dropped, for this reason and so many.
+    Dropped(DropReason, u64),
     /// The peering is over. Always the last event.
     Closed(PeerClosed),
+}
+
+/// Who the peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerUp {
+    /// Its key.
+    pub(crate) key: PublicKey,
+    /// Whether it has proven that.
+    pub(crate) proven: bool,
+    /// What it understands beyond plain Pinecone.
+    pub(crate) extensions: Extensions,
 }
 
 /// Why a peering ended.
@@ -118,6 +134,7 @@ pub(crate) async fn run(
     let (id, events) = (channels.id, channels.events.clone());
     let closed = match connect.await {
         Ok(connection) => {
+            let config = LinkConfig { carrier: connection.ends.carrier, ..config };
             let link = Link::new(config, hello_since.unwrap_or_else(|| clock.now()));
             run_connected(connection, link, channels, clock).await
         }
@@ -167,9 +184,11 @@ struct PeerTask {
 /// What was read and waits for the core.
 struct Incoming {
     events: PollSender<FromPeer>,
-    up: Option<(PublicKey, Extensions)>,
+    up: Option<PeerUp>,
     frames: Batch,
     bytes: usize,
+    /// What was dropped and is not told yet.
+    drops: DropCounters,
     /// Nothing more can be read; what was read before is still handed over.
     ended: Option<PeerClosed>,
 }
@@ -177,19 +196,29 @@ struct Incoming {
 /// What waits to be written.
 struct Outgoing {
     frames: VecDeque<PacketBuf>,
+    /// Traffic frames that go beside the stream.
+    beside: VecDeque<PacketBuf>,
     /// Whether a batch of the core's is among the frames.
     batch: bool,
     /// Whether the stream holds nothing back.
     flushed: bool,
-    /// Bytes written so far.
+    /// Bytes written so far: to the stream, and beside it.
     written: u64,
+    written_beside: u64,
     /// Since when the stream takes nothing.
     stuck_since: Option<Instant>,
 }
 
 impl Incoming {
     fn new(events: mpsc::Sender<FromPeer>) -> Self {
-        Self { events: PollSender::new(events), up: None, frames: Batch::new(), bytes: 0, ended: None }
+        Self {
+            events: PollSender::new(events),
+            up: None,
+            frames: Batch::new(),
+            bytes: 0,
+            drops: DropCounters::default(),
+            ended: None,
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -202,13 +231,18 @@ impl Incoming {
 
     /// Hands over what there is. Ready if that was something.
     fn poll_hand_over(&mut self, id: PeeringId, cx: &mut Context<'_>) -> Poll<Result<(), PeerClosed>> {
-        if self.is_empty() {
+        let dropped = self.drops.iter().next();
+        if self.is_empty() && dropped.is_none() {
             return Poll::Pending;
         }
         ready!(self.events.poll_reserve(cx)).map_err(|_| PeerClosed::ByUs)?;
-        let event = match self.up.take() {
-            Some((key, extensions)) => PeerEvent::Up(key, extensions),
-            None => {
+        let event = match (self.up.take(), dropped) {
+            (Some(up), _) => PeerEvent::Up(up),
+            (None, Some((reason, count))) if self.frames.is_empty() => {
+                self.drops.take(reason);
+                PeerEvent::Dropped(reason, count)
+            }
+            (None, _) => {
                 self.bytes = 0;
                 PeerEvent::Frames(std::mem::take(&mut self.frames))
             }
@@ -218,8 +252,9 @@ impl Incoming {
 
     fn take(&mut self, event: LinkEvent) {
         match event {
-            LinkEvent::Up { key, extension_version, extensions } => {
-                self.up = Some((key, Extensions::announced(extension_version, extensions)));
+            LinkEvent::Up { key, proven, extension_version, extensions } => {
+                self.up =
+                    Some(PeerUp { key, proven, extensions: Extensions::announced(extension_version, extensions) });
             }
             LinkEvent::Frame(frame) => {
                 self.bytes += frame.len();
@@ -244,6 +279,7 @@ impl PeerTask {
     fn poll_once(&mut self, cx: &mut Context<'_>) -> Result<bool, PeerClosed> {
         let now = self.clock.now();
         self.read(now, cx);
+        self.read_beside(now, cx);
         let handed_over = matches!(self.incoming.poll_hand_over(self.id, cx)?, Poll::Ready(()));
         if self.incoming.is_empty()
             && let Some(closed) = self.incoming.ended.take()
@@ -269,6 +305,8 @@ impl PeerTask {
             let mut buffer = ReadBuf::new(self.link.read_buffer());
             let closed = match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 Poll::Pending => return,
+                // TLS wants a goodbye before the end. We need none: what counts is whole frames.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Some(PeerClosed::ByPeer),
                 Poll::Ready(Err(error)) => Some(error.into()),
                 Poll::Ready(Ok(())) => match buffer.filled().len() {
                     0 => Some(PeerClosed::ByPeer),
@@ -287,20 +325,30 @@ impl PeerTask {
 
     /// Writes what waits, or takes the next batch to write. True if something was finished.
     fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, PeerClosed> {
+        // The link's own messages do not wait for what is beside the stream.
+        if self.outgoing.is_done_on_stream()
+            && let Some(frame) = self.link.poll_transmit()
+        {
+            self.outgoing.frames.push_back(frame);
+        }
         if self.outgoing.is_done() && !self.fill(cx)? {
             return Ok(false);
         }
-        let before = self.outgoing.written;
-        let poll = self.outgoing.poll_write(&mut self.stream, cx);
-        if self.outgoing.written != before {
-            self.window.handle_written((self.outgoing.written - before) as usize);
-            self.link.handle_written(now);
+        let before = (self.outgoing.written, self.outgoing.written_beside);
+        let poll = self.outgoing.poll_write_all(&mut self.stream, cx);
+        let written = (self.outgoing.written - before.0, self.outgoing.written_beside - before.1);
+        if written != (0, 0) {
+            self.window.handle_written((written.0 + written.1) as usize);
             self.outgoing.stuck_since = None;
+        }
+        // What is beside the stream may get lost, so it does not save a keepalive.
+        if written.0 != 0 {
+            self.link.handle_written(now);
         }
         match poll {
             Poll::Pending => {
                 let since = *self.outgoing.stuck_since.get_or_insert(now);
-                if since.has_passed(WRITE_TIMEOUT, now) { Err(PeerClosed::WriteTimedOut) } else { Ok(false) }
+                if since.has_passed(self.write_timeout(), now) { Err(PeerClosed::WriteTimedOut) } else { Ok(false) }
             }
             Poll::Ready(result) => {
                 result?;
@@ -324,7 +372,10 @@ impl PeerTask {
         }
         match self.window.room() {
             0 => self.look_for_room = Some(self.window.look_again_at(now)),
-            room => self.send_room(room, self.window.frame_len()),
+            room => {
+                let for_loss = self.stream.beside().map_or(usize::MAX, |beside| beside.frame_len());
+                self.send_room(room, self.window.frame_len().min(for_loss));
+            }
         }
     }
 
@@ -333,18 +384,13 @@ impl PeerTask {
         let _ = self.written.send(Written { id: self.id, room, frame_len });
     }
 
-    /// Puts the next frames to write into `outgoing`; the link's own go first.
+    /// Puts the core's next frames to write into `outgoing`.
     fn fill(&mut self, cx: &mut Context<'_>) -> Result<bool, PeerClosed> {
-        if let Some(frame) = self.link.poll_transmit() {
-            self.outgoing.frames.push_back(frame);
-            return Ok(true);
-        }
         match self.batches.poll_recv(cx) {
             Poll::Pending => Ok(false),
             Poll::Ready(None) => Err(PeerClosed::ByUs),
             Poll::Ready(Some(batch)) => {
-                self.outgoing.frames.extend(batch);
-                self.outgoing.batch = true;
+                self.outgoing.take_batch(batch, self.stream.beside().is_some());
                 Ok(true)
             }
         }
@@ -354,7 +400,8 @@ impl PeerTask {
     fn timers(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<bool, PeerClosed> {
         // While the core does not take what was read, the peer is not silent: we are deaf.
         let link = if self.incoming.is_empty() { self.link.poll_timeout().map(|(at, _)| at) } else { None };
-        let write = self.outgoing.stuck_since.map(|since| since + WRITE_TIMEOUT);
+        let write_timeout = self.write_timeout();
+        let write = self.outgoing.stuck_since.map(|since| since + write_timeout);
         let deadlines = [link, write, self.look_for_room];
         let Some(deadline) = deadlines.into_iter().flatten().min() else { return Ok(false) };
         if self.timer.poll(deadline, now, cx).is_pending() {
@@ -369,10 +416,22 @@ impl PeerTask {
 
 impl Outgoing {
     fn new() -> Self {
-        Self { frames: VecDeque::new(), batch: false, flushed: true, written: 0, stuck_since: None }
+        Self {
+            frames: VecDeque::new(),
+            beside: VecDeque::new(),
+            batch: false,
+            flushed: true,
+            written: 0,
+            written_beside: 0,
+            stuck_since: None,
+        }
     }
 
     fn is_done(&self) -> bool {
+        self.is_done_on_stream() && self.beside.is_empty()
+    }
+
+    fn is_done_on_stream(&self) -> bool {
         self.frames.is_empty() && self.flushed
     }
 

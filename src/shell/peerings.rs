@@ -8,26 +8,31 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::PeerUri;
-use crate::keys::PublicKey;
-use crate::link::LinkConfig;
+use crate::keys::{Keypair, PublicKey};
 use crate::link::window::SendWindow;
+use crate::link::{LinkConfig, PasswordKey, ProofConfig, Side};
 use crate::node::Node;
+use crate::rng::Rng;
 use crate::router::{MAX_PORT, PeerKind, Port};
 use crate::shell::clock::Clock;
 use crate::shell::lan::LanDial;
 use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, FromPeer, PeeringId, Written};
+use crate::shell::transport::quic::Dialler;
+use crate::shell::transport::tls::NodeTls;
 use crate::shell::transport::underlay::Underlay;
 use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, Remote, tcp};
 use crate::shell::wanted::MAX_WANTED;
 use crate::time::Instant;
-use crate::wire::hello::HELLO_LEN;
+use crate::wire::extensions::Extensions;
+use crate::wire::hello::{HELLO_LEN, Hello};
 
-/// Inbound connections without a hello, at a time. Each costs a socket and buffers of 16 KiB (WebSocket: 48 KiB) for at most 10 s.
+/// Inbound connections without a hello, at a time. Each costs a socket and buffers of 16 KiB (WebSocket: 48 KiB; TLS: some
+/// 32 KiB more, and at most 100 KiB more while its handshake is under way) for at most 10 s.
 pub(crate) const MAX_PENDING: usize = 64;
 /// The same from one source: nodes behind one NAT hardly ever all connect within one second.
 pub(crate) const MAX_PENDING_PER_SOURCE: usize = 8;
@@ -71,8 +76,8 @@ pub(crate) struct Peering {
     pub(crate) uri: String,
     /// Its connection, once there is one.
     pub(crate) ends: Option<Ends>,
-    /// The peer's key and port, once it is up.
-    pub(crate) up: Option<(PublicKey, Port)>,
+    /// Who the peer is, once it is up.
+    pub(crate) up: Option<PeerIs>,
     batches: mpsc::Sender<Batch>,
     /// Whether a batch is under way.
     writing: bool,
@@ -81,6 +86,17 @@ pub(crate) struct Peering {
     /// Bytes that the next batch may have.
     room: usize,
     task: AbortHandle,
+}
+
+/// The peer of a peering that is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerIs {
+    /// Its key.
+    pub(crate) key: PublicKey,
+    /// Whether it has proven that.
+    pub(crate) proven: bool,
+    /// The port that it has at the node.
+    pub(crate) port: Port,
 }
 
 /// What peerings tell the core.
@@ -100,15 +116,35 @@ pub(crate) struct Peerings {
     next_id: u64,
     events: mpsc::Sender<FromPeer>,
     written: mpsc::UnboundedSender<Written>,
-    own_hello: [u8; HELLO_LEN],
-    own_key: PublicKey,
+    greeting: Greeting,
+    rng: Rng,
+    tls: Arc<NodeTls>,
     underlay: Arc<Underlay>,
+    /// How often the network has changed, for those that follow.
+    network: watch::Sender<u64>,
     clock: Clock,
 }
 
+/// What every peering of ours says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Greeting {
+    keypair: Arc<Keypair>,
+    hello: [u8; HELLO_LEN],
+    proves: bool,
+}
+
+impl Greeting {
+    /// A node that understands `extensions`.
+    pub(crate) fn new(keypair: Arc<Keypair>, extensions: Extensions) -> Self {
+        let (extension_version, bits) = (extensions.version(), extensions.bits());
+        let hello = Hello { key: keypair.public(), extension_version, extensions: bits }.encode(&keypair);
+        Self { keypair, hello, proves: extensions.contain(Extensions::LINK_PROOF) }
+    }
+}
+
 impl Peerings {
-    /// No peerings. `own_hello` is what each of them will say first.
-    pub(crate) fn new(own_hello: [u8; HELLO_LEN], own_key: PublicKey, clock: Clock) -> (Self, PeerInputs) {
+    /// No peerings. `rng` makes their nonces.
+    pub(crate) fn new(greeting: Greeting, rng: Rng, tls: Arc<NodeTls>, clock: Clock) -> (Self, PeerInputs) {
         let (events, events_to_core) = mpsc::channel(EVENT_QUEUE);
         // Holds at most one message per peering: each has one batch under way.
         let (written, written_to_core) = mpsc::unbounded_channel();
@@ -119,25 +155,32 @@ impl Peerings {
             next_id: 0,
             events,
             written,
-            own_hello,
-            own_key,
+            greeting,
+            rng,
+            tls,
             underlay: Arc::default(),
+            network: watch::Sender::new(0),
             clock,
         };
         (peerings, PeerInputs { events: events_to_core, written: written_to_core })
     }
 
     /// How connections are made from now on.
-    pub(crate) fn set_underlay(&mut self, underlay: Underlay) {
-        self.underlay = Arc::new(underlay);
+    pub(crate) fn set_underlay(&mut self, underlay: Arc<Underlay>) {
+        self.underlay = underlay;
     }
 
     /// Dials a peer of the configuration.
     pub(crate) fn dial(&mut self, name: Arc<str>, uri: PeerUri) -> PeeringId {
-        let (text, key) = (name.to_string(), uri.key);
-        let underlay = Arc::clone(&self.underlay);
-        let connect = async move { transport::dial(&uri, &underlay).await };
-        self.start(Origin::Wanted(name), PeerKind::Remote, text, key, connect)
+        let expects = Expects { key: uri.key, password: PasswordKey::default() };
+        let text = name.to_string();
+        let dialler = Dialler {
+            tls: Arc::clone(&self.tls),
+            underlay: Arc::clone(&self.underlay),
+            network: self.network.subscribe(),
+        };
+        let connect = async move { transport::dial(&uri, &dialler).await };
+        self.start(Origin::Wanted(name), PeerKind::Remote, text, expects, connect)
     }
 
     /// Dials a neighbour, who has to have the key that it announced.
@@ -146,7 +189,8 @@ impl Peerings {
         let origin = Origin::Lan { interface, dialled: Some(key) };
         let underlay = Arc::clone(&self.underlay);
         let connect = async move { tcp::connect_in_time(address, underlay.binding(Some(&name))).await };
-        self.start(origin, PeerKind::Lan, format!("tcp://{address}"), Some(key), connect)
+        let expects = Expects { key: Some(key), password: PasswordKey::default() };
+        self.start(origin, PeerKind::Lan, format!("tcp://{address}"), expects, connect)
     }
 
     /// Takes in a connection that came to us. `None` if there are too many.
@@ -167,7 +211,7 @@ impl Peerings {
             return None;
         }
         let kind = if origin == Origin::Inbound { PeerKind::Remote } else { PeerKind::Lan };
-        let id = self.start(origin, kind, incoming.uri(), None, incoming.open());
+        let id = self.start(origin, kind, incoming.uri(), Expects::default(), incoming.open());
         self.connected(id, ends);
         Some(id)
     }
@@ -195,10 +239,10 @@ impl Peerings {
     }
 
     /// The node gave the peering a port.
-    pub(crate) fn up(&mut self, id: PeeringId, key: PublicKey, port: Port) {
+    pub(crate) fn up(&mut self, id: PeeringId, peer: PeerIs) {
         if let Some(peering) = self.table.get_mut(&id) {
-            peering.up = Some((key, port));
-            self.ports.insert(port, id);
+            peering.up = Some(peer);
+            self.ports.insert(peer.port, id);
         }
     }
 
@@ -206,10 +250,16 @@ impl Peerings {
     pub(crate) fn remove(&mut self, id: PeeringId) -> Option<Peering> {
         let peering = self.table.remove(&id)?;
         peering.task.abort();
-        if let Some((_, port)) = peering.up {
+        if let Some(PeerIs { port, .. }) = peering.up {
             self.ports.remove(&port);
         }
         Some(peering)
+    }
+
+    /// Peerings with somebody who claims to have this key and has not proven it.
+    pub(crate) fn claiming(&self, key: &PublicKey) -> Vec<PeeringId> {
+        let claims = |peering: &Peering| peering.up.is_some_and(|peer| peer.key == *key && !peer.proven);
+        self.table.iter().filter(|(_, peering)| claims(peering)).map(|(id, _)| *id).collect()
     }
 
     /// All peerings that are up.
@@ -217,7 +267,12 @@ impl Peerings {
         self.ports.values().copied().collect()
     }
 
-    /// Peerings whose address of ours was there before and is not any more.
+    /// Tells those that can do something about it.
+    pub(crate) fn network_changed(&self) {
+        self.network.send_modify(|changes| *changes += 1);
+    }
+
+    /// Peerings whose address of ours was there before and is not any more. Those that can move to another one have none.
     pub(crate) fn lost(&self, before: &Snapshot, after: &Snapshot) -> Vec<PeeringId> {
         let is_lost = |address: IpAddr| before.owner(address).is_some() && after.owner(address).is_none();
         let lost =
@@ -239,7 +294,7 @@ impl Peerings {
         if let Some(peering) = self.table.get_mut(&written.id) {
             peering.writing = false;
             peering.room = written.room.min(BATCH_BYTES);
-            if let Some((_, port)) = peering.up {
+            if let Some(PeerIs { port, .. }) = peering.up {
                 node.set_frame_len(port, written.frame_len);
             }
             peering.feed(node, now);
@@ -258,12 +313,20 @@ impl Peerings {
         None
     }
 
+    fn link_config(&mut self, side: Side, expects: Expects) -> LinkConfig {
+        let Greeting { keypair, hello, proves } = &self.greeting;
+        let (keypair, nonce, password) = (Arc::clone(keypair), self.rng.bytes(), expects.password);
+        let plain = LinkConfig::plain(*hello, keypair.public());
+        let proof = proves.then_some(ProofConfig { keypair, nonce, side, password });
+        LinkConfig { expected_key: expects.key, proof, ..plain }
+    }
+
     fn start(
         &mut self,
         origin: Origin,
         kind: PeerKind,
         uri: String,
-        expected_key: Option<PublicKey>,
+        expects: Expects,
         connect: impl Future<Output = Result<Connection, DialError>> + Send + 'static,
     ) -> PeeringId {
         let id = PeeringId(self.next_id);
@@ -271,7 +334,8 @@ impl Peerings {
         let (batches, batches_to_task) = mpsc::channel(1);
         let channels =
             Channels { id, events: self.events.clone(), batches: batches_to_task, written: self.written.clone() };
-        let config = LinkConfig { own_hello: self.own_hello, own_key: self.own_key, expected_key };
+        let side = if origin.is_inbound() { Side::Listener } else { Side::Dialler };
+        let config = self.link_config(side, expects);
         // What comes before the hello counts too when others connect to us: there are only so many places for them.
         let hello_since = (origin == Origin::Inbound).then(|| self.clock.now());
         let task = self.tasks.spawn(peer_task::run(connect, config, channels, self.clock, hello_since));
@@ -282,10 +346,19 @@ impl Peerings {
     }
 }
 
+/// What the other side has to have.
+#[derive(Default)]
+struct Expects {
+    /// Its key.
+    key: Option<PublicKey>,
+    /// The password of the peering.
+    password: PasswordKey,
+}
+
 impl Peering {
     /// Hands the task the next batch, if it is not busy with one and there is one.
     fn feed(&mut self, node: &mut Node, now: Instant) {
-        let Some((_, port)) = self.up else { return };
+        let Some(PeerIs { port, .. }) = self.up else { return };
         if self.writing || !self.has_frames {
             return;
         }
@@ -332,22 +405,30 @@ mod tests {
 
     use super::*;
     use crate::config::Scheme;
-    use crate::keys::{Keypair, Seed};
+    use crate::keys::Seed;
     use crate::link::{Carrier, HELLO_TIMEOUT, LinkError};
     use crate::time::Duration;
-    use crate::wire::hello::Hello;
 
     fn peerings() -> (Peerings, PeerInputs) {
-        let pair = Keypair::from_seed(&Seed([1; 32]));
-        let hello = Hello { key: pair.public(), extension_version: 0, extensions: 0 }.encode(&pair);
-        Peerings::new(hello, pair.public(), Clock::of_runtime())
+        let pair = Arc::new(Keypair::from_seed(&Seed([1; 32])));
+        let greeting = Greeting::new(pair, Extensions::NONE);
+        Peerings::new(greeting, Rng::new([1; 32]), NodeTls::for_tests(1), Clock::of_runtime())
     }
 
     fn incoming(remote: &str, local: &str) -> (Incoming, tokio::io::DuplexStream) {
         let (near, far) = tokio::io::duplex(1_000);
         let ends =
             Ends { remote: Remote::Ip(remote.parse().unwrap()), local: local.parse().ok(), carrier: Carrier::Tcp };
-        (Incoming { scheme: Scheme::Tcp, connection: Connection { stream: Box::new(near), ends } }, far)
+        let connection = Connection { stream: Box::new(near), ends };
+        (Incoming::Stream { scheme: Scheme::Tcp, tls: NodeTls::for_tests(1), connection }, far)
+    }
+
+    /// The connection as if it had come to another kind of listener.
+    fn with_scheme(incoming: Incoming, scheme: Scheme) -> Incoming {
+        match incoming {
+            Incoming::Stream { tls, connection, .. } => Incoming::Stream { scheme, tls, connection },
+            quic => quic,
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -391,7 +472,7 @@ mod tests {
         for upgrades in [true, false] {
             let (mut peerings, mut inputs) = peerings();
             let (mut incoming, mut far) = incoming("192.0.2.7:1", "192.0.2.1");
-            incoming.scheme = Scheme::Ws;
+            incoming = with_scheme(incoming, Scheme::Ws);
             let start = tokio::time::Instant::now();
             peerings.accept(incoming, Origin::Inbound).unwrap();
             tokio::time::sleep(HELLO_TIMEOUT * 6 / 10).await;
@@ -407,6 +488,34 @@ mod tests {
                 peer_task::PeerClosed::Link(LinkError::HelloTimeout) => assert!(upgrades),
                 peer_task::PeerClosed::Dial(DialError::Upgrade { .. }) => assert!(!upgrades),
                 other => panic!("{other:?}"),
+            }
+            assert!(start.elapsed() < HELLO_TIMEOUT + Duration::from_millis(100), "{:?}", start.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_tls_handshake_holds_one_pending_place_for_as_long_as_a_hello_may_take() {
+        for scheme in [Scheme::Tls, Scheme::Wss] {
+            let (mut peerings, mut inputs) = peerings();
+            let start = tokio::time::Instant::now();
+            let mut kept = Vec::new();
+            for n in 0..MAX_PENDING_PER_SOURCE + 1 {
+                let (incoming, far) = incoming("192.0.2.7:1", "192.0.2.1");
+                kept.push(far);
+                let accepted = peerings.accept(with_scheme(incoming, scheme), Origin::Inbound).is_some();
+                assert_eq!(accepted, n < MAX_PENDING_PER_SOURCE);
+            }
+            for far in &mut kept[..MAX_PENDING_PER_SOURCE] {
+                // The beginning of a ClientHello, and no more.
+                far.write_all(&[22, 3, 1, 1, 0, 1]).await.unwrap();
+            }
+            for _ in 0..MAX_PENDING_PER_SOURCE {
+                let FromPeer { id, event } = inputs.events.recv().await.unwrap();
+                let peer_task::PeerEvent::Closed(peer_task::PeerClosed::Dial(error)) = event else {
+                    panic!("{event:?}")
+                };
+                assert!(matches!(error, DialError::Tls { .. } | DialError::TimedOut(_)), "{error}");
+                assert!(peerings.remove(id).is_some());
             }
             assert!(start.elapsed() < HELLO_TIMEOUT + Duration::from_millis(100), "{:?}", start.elapsed());
         }

@@ -6,6 +6,7 @@ use crate::addr::Address;
 use crate::config::{Config, TunName};
 
 use super::control_socket::{self, Probe};
+use super::transport::tls::check_ca_file;
 use super::{key_file, password_file};
 
 /// What the kernel makes TUN interfaces from.
@@ -41,6 +42,10 @@ pub fn check(config: &Config) -> Findings {
     }
     if let Err(error) = password_file::psk(&config.session) {
         findings.secret(error.is_foreign_to_root(), error.to_string());
+    }
+    // It is read whenever a web server is dialled: no reason not to start.
+    if let Some(Err(error)) = config.peering.tls_ca_file.as_deref().map(check_ca_file) {
+        findings.warnings.push(error.to_string());
     }
     let control = &config.control;
     match control_socket::probe(&control.socket, control.group.as_deref()) {
@@ -102,9 +107,11 @@ mod tests {
         fs::create_dir_all(directory.path().join("state/node.key")).unwrap();
         fs::create_dir_all(&config.control.socket).unwrap();
         config.session.password_file = Some(directory.path().join("no-password"));
-        config.peering.require_authenticated = true;
+        config.tun = crate::config::TunSection { name: crate::config::TunName::None, fd: Some(3), ..config.tun };
+        config.peering.tls_ca_file = Some(directory.path().join("no-ca"));
         let findings = check(&config);
-        assert_eq!((findings.errors.len(), findings.warnings.len()), (3, 1), "{findings:?}");
+        assert_eq!((findings.errors.len(), findings.warnings.len()), (3, 2), "{findings:?}");
+        assert!(findings.warnings[1].starts_with("peering.tls_ca_file: cannot read"), "{findings:?}");
         for (error, what) in findings.errors.iter().zip(["not a regular file", "is not there", "is not a socket"]) {
             assert!(error.contains(what), "{error}");
         }

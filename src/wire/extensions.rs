@@ -14,8 +14,10 @@ impl Extensions {
     pub const NONE: Self = Self(0);
     /// [`RouteNotice`](super::notice::RouteNotice) frames.
     pub const ROUTE_NOTICES: Self = Self(1);
+    /// [`LinkMessage`](super::proof::LinkMessage) frames: both sides prove their keys before anything else counts.
+    pub const LINK_PROOF: Self = Self(2);
     /// Bits that mean something to us.
-    const KNOWN: u16 = Self::ROUTE_NOTICES.0;
+    const KNOWN: u16 = Self::ROUTE_NOTICES.0 | Self::LINK_PROOF.0;
 
     /// What a hello announces with this version and these bits. Bits that we do not know are left out.
     pub const fn announced(version: u8, bits: u16) -> Self {
@@ -32,6 +34,11 @@ impl Extensions {
         self.0
     }
 
+    /// These and `others`.
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
     /// Whether all of `others` are among them.
     pub const fn contain(self, others: Self) -> bool {
         self.0 & others.0 == others.0
@@ -44,7 +51,9 @@ mod tests {
 
     #[test]
     fn what_is_announced_is_what_is_understood() {
-        for extensions in [Extensions::NONE, Extensions::ROUTE_NOTICES] {
+        for extensions in
+            [Extensions::NONE, Extensions::ROUTE_NOTICES, Extensions::ROUTE_NOTICES.and(Extensions::LINK_PROOF)]
+        {
             assert_eq!(Extensions::announced(extensions.version(), extensions.bits()), extensions);
         }
         assert!(Extensions::ROUTE_NOTICES.contain(Extensions::NONE));
@@ -54,7 +63,7 @@ mod tests {
     #[test]
     fn version_0_has_no_extensions_and_unknown_bits_are_none() {
         assert_eq!(Extensions::announced(0, 0xffff), Extensions::NONE);
-        assert_eq!(Extensions::announced(1, 0xfffe), Extensions::NONE);
-        assert_eq!(Extensions::announced(2, 0xffff), Extensions::ROUTE_NOTICES);
+        assert_eq!(Extensions::announced(1, !Extensions::KNOWN), Extensions::NONE);
+        assert_eq!(Extensions::announced(2, 0xffff).bits(), Extensions::KNOWN);
     }
 }

@@ -17,6 +17,7 @@
 mod build;
 mod rewrite;
 
+pub(in crate::wire) use build::extension;
 pub use build::{
     TrafficHeader, announcement, bootstrap, broadcast, emit_traffic, keepalive, route_notice, traffic_overhead,
 };
@@ -37,6 +38,8 @@ pub(super) const ANNOUNCEMENT_OVERHEAD: usize = HEADER_LEN + PAYLOAD_LEN_LEN;
 
 const MAGIC: [u8; 4] = *b"pine";
 const PAYLOAD_LEN_LEN: usize = 2;
+/// Where the type stands.
+const KIND_AT: usize = 5;
 /// Where the hop limit stands.
 const HOP_LIMIT_AT: usize = 7;
 /// Where the frame length stands.
@@ -276,6 +279,18 @@ fn parse_traffic(header: Header, mut body: Reader<'_>) -> Result<TrafficFrame<'_
         payload,
         payload_at: header.len - payload_len,
     })
+}
+
+/// Destination key and source key of a traffic frame that was [parsed](parse) before, one behind the other; `None` for anything else. The
+/// keys' place depends on nothing but the lengths of the coordinates.
+pub fn traffic_keys(frame: &[u8]) -> Option<&[u8; KEYS_LEN]> {
+    if frame.get(KIND_AT) != Some(&FrameKind::Traffic.to_byte()) {
+        return None;
+    }
+    let len = |rest: &[u8]| rest.first_chunk().map(|len| usize::from(u16::from_be_bytes(*len)));
+    let destination = frame.get(DESTINATION_AT..)?;
+    let source = destination.get(2 + len(destination)?..)?;
+    source.get(2 + len(source)?..)?.first_chunk()
 }
 
 /// The sequence may be padded: no signature covers it, every hop writes it anew, and the reference takes it.

@@ -15,6 +15,7 @@ pub mod notice;
 pub mod frame;
 pub mod extensions;
 pub mod hello;
+pub mod proof;
 pub mod session;
 
 use crate::keys::{PublicKey, Signature};

@@ -44,7 +44,7 @@ impl StandIn {
         Self {
             now: connected,
             router: Router::new(config, keypair, recorded_clock(), Instant::ZERO),
-            link: Link::new(LinkConfig { own_hello, own_key: key, expected_key: None }, connected),
+            link: Link::new(LinkConfig::plain(own_hello, key), connected),
             port: None,
             written: VecDeque::new(),
             delivered: vec![],

@@ -245,7 +245,7 @@ impl Core {
             }
             let _ = inputs.send(Input::Closed(connection));
         });
-        let config = LinkConfig { own_hello: self.hello, own_key: self.keypair.public(), expected_key: None };
+        let config = LinkConfig::plain(self.hello, self.keypair.public());
         let (link, up_since) = (Link::new(config, self.now()), Instant::now());
         let inspector = Inspector::new(up_since);
         self.peerings.insert(connection, Peering { link, stream, inspector, port: None, up_since });

@@ -36,6 +36,10 @@ pub(crate) struct Config {
     pub(crate) offload: bool,
     pub(crate) listen: Vec<String>,
     pub(crate) peers: Vec<String>,
+    /// `peering.tls_ca_file`.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// `peering.fwmark`.
+    pub(crate) mark: u32,
     pub(crate) discovery: bool,
     /// `firewall.inbound` as TOML; `None` leaves the default in force.
     pub(crate) inbound: Option<String>,
@@ -52,6 +56,8 @@ impl Config {
             offload: std::env::var_os(OFFLOAD).is_none_or(|value| value != "off"),
             listen: vec!["tcp://[::]:7463".to_owned()],
             peers: vec![],
+            ca_file: None,
+            mark: 0,
             discovery: false,
             inbound: Some("\"open\"".to_owned()),
             unprivileged: false,
@@ -62,10 +68,13 @@ impl Config {
         let directory = directory.display();
         let mut text = format!(
             "[node]\nprivate_key_file = \"{directory}/node.key\"\n\n[tun]\nname = {:?}\nmtu = {}\noffload = {}\n\n\
-             [peering]\nlisten = {:?}\npeers = {:?}\n\n[discovery]\nenabled = {}\n\n\
+             [peering]\nlisten = {:?}\npeers = {:?}\nfwmark = {}\n\n[discovery]\nenabled = {}\n\n\
              [control]\nsocket = \"{directory}/control.sock\"\n",
-            self.tun, self.mtu, self.offload, self.listen, self.peers, self.discovery
+            self.tun, self.mtu, self.offload, self.listen, self.peers, self.mark, self.discovery
         );
+        if let Some(file) = &self.ca_file {
+            text = text.replace("[peering]\n", &format!("[peering]\ntls_ca_file = \"{}\"\n", file.display()));
+        }
         if let Some(inbound) = &self.inbound {
             let _ = write!(text, "\n[firewall]\ninbound = {inbound}\n");
         }

@@ -20,9 +20,12 @@ mod traffic;
 mod wait;
 
 mod changes;
+mod encrypted;
 mod host;
 mod hostile;
 mod icmp;
 mod lab_itself;
 mod offload;
+mod quic;
 mod reach;
+mod underlay;

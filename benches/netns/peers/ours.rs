@@ -9,6 +9,7 @@ use toml::{Table, Value};
 use super::{Node, Peer};
 use crate::bed::{Bed, forward, write_private};
 use crate::daemon::{public_key, seeds_by_key};
+use crate::lab::End;
 
 /// One pineconed.
 pub(crate) struct Ours {
@@ -37,10 +38,17 @@ impl Ours {
         Ok(Self { label, binary, settings })
     }
 
+    /// Where the daemon at this end listens: at the first place that the settings name, so that they can choose another transport.
+    fn uri(&self, end: &End) -> String {
+        let listen = self.settings.get("peering").and_then(|peering| peering.get("listen")?.get(0)?.as_str());
+        let parts = listen.and_then(|uri| Some((uri.split_once("://")?.0, uri.rsplit_once(':')?.1)));
+        parts.map_or_else(|| end.uri(), |(scheme, port)| format!("{scheme}://{}:{port}", end.v4))
+    }
+
     fn configuration(&self, bed: &Bed, n: usize) -> Table {
         let directory = bed.directory_of(n);
         let directory = directory.display();
-        let peers: Vec<_> = n.checked_sub(1).map(|link| bed.links[link].ends[0].uri()).into_iter().collect();
+        let peers: Vec<_> = n.checked_sub(1).map(|link| self.uri(&bed.links[link].ends[0])).into_iter().collect();
         let text = format!(
             "node.private_key_file = \"{directory}/node.key\"\npeering.peers = {peers:?}\ndiscovery.enabled = false\n\
              control.socket = \"{directory}/control.sock\"\nfirewall.inbound = \"open\"\n"

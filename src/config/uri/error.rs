@@ -17,11 +17,8 @@ pub enum UriError {
     /// Nothing before `://`.
     #[error("the scheme is missing; write tcp://host:port")]
     NoScheme,
-    /// A scheme that is planned but not there.
-    #[error("scheme `{0}` is not available in this version; use tcp://, ws:// or unix://")]
-    AbsentScheme(&'static str),
-    /// Anything else before `://`.
-    #[error("the scheme is not one of a peering; use tcp://, ws:// or unix://")]
+    /// No scheme of ours before `://`.
+    #[error("the scheme is not one of a peering; use tls://, quic://, wss://, tcp://, ws:// or unix://")]
     UnknownScheme,
     /// `user@` before the host.
     #[error("a user name before the host has no meaning; write tcp://host:port")]
@@ -60,7 +57,7 @@ pub enum UriError {
     #[error("the port is not a number from 1 to 65535")]
     BadPort,
     /// A path where none belongs, or a fragment.
-    #[error("nothing but ?options may follow the port; only ws:// peers can have a path")]
+    #[error("nothing but ?options may follow the port; only ws:// and wss:// peers can have a path")]
     Path,
     /// A path with something that cannot stand in one.
     #[error("the path has a character that cannot stand there; write it as % and two hexadecimal digits")]

@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::error::MAX_LEN;
 use super::{Host, Scheme, UriError};
-use crate::config::availability::ABSENT_SCHEMES;
 
 /// Longest DNS name in bytes (RFC 1035 §2.3.4, without the root's dot).
 const MAX_NAME: usize = 253;
@@ -74,13 +73,20 @@ impl Scheme {
         if text.is_empty() {
             return Err(UriError::NoScheme);
         }
-        for (name, scheme) in [("tcp", Self::Tcp), ("ws", Self::Ws), ("unix", Self::Unix)] {
+        let schemes = [
+            ("tcp", Self::Tcp),
+            ("ws", Self::Ws),
+            ("tls", Self::Tls),
+            ("wss", Self::Wss),
+            ("quic", Self::Quic),
+            ("unix", Self::Unix),
+        ];
+        for (name, scheme) in schemes {
             if text.eq_ignore_ascii_case(name) {
                 return Ok(scheme);
             }
         }
-        let absent = ABSENT_SCHEMES.iter().find(|scheme| scheme.eq_ignore_ascii_case(text));
-        Err(absent.map_or(UriError::UnknownScheme, |scheme| UriError::AbsentScheme(scheme)))
+        Err(UriError::UnknownScheme)
     }
 }
 
@@ -118,12 +124,11 @@ fn is_label(label: &str) -> bool {
 /// The path of a peer's URI. The root alone says no more than no path.
 pub(super) fn parse_path(scheme: Scheme, path: &str) -> Result<String, UriError> {
     match scheme {
-        Scheme::Tcp if path.is_empty() => Ok(String::new()),
-        Scheme::Tcp => Err(UriError::Path),
-        Scheme::Ws if path == "/" => Ok(String::new()),
-        Scheme::Ws if is_path(path) => Ok(path.to_owned()),
-        Scheme::Ws => Err(UriError::BadPath),
-        Scheme::Unix => Err(UriError::Path),
+        Scheme::Tcp | Scheme::Tls | Scheme::Quic if path.is_empty() => Ok(String::new()),
+        Scheme::Tcp | Scheme::Tls | Scheme::Quic | Scheme::Unix => Err(UriError::Path),
+        Scheme::Ws | Scheme::Wss if path == "/" => Ok(String::new()),
+        Scheme::Ws | Scheme::Wss if is_path(path) => Ok(path.to_owned()),
+        Scheme::Ws | Scheme::Wss => Err(UriError::BadPath),
     }
 }
 

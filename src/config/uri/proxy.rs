@@ -62,8 +62,8 @@ impl Login {
         let clean = |text: &str| percent::decode(text).filter(|text| text.len() <= MAX_CREDENTIAL);
         let (user, password) = (clean(user)?, clean(password)?);
         // In HTTP's Basic scheme the first colon ends the user name (RFC 7617 §2).
-        let fits = !user.is_empty() && !(kind == ProxyKind::Http && user.contains(':'));
-        fits.then_some(Self { user, password })
+        let is_cut = kind == ProxyKind::Http && user.contains(':');
+        (!user.is_empty() && !is_cut).then_some(Self { user, password })
     }
 }
 

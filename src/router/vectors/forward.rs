@@ -64,10 +64,10 @@ fn outcome(vectors: &Vectors, case: &Value, destination: &Coords) -> Value {
         Verdict::Deliver(delivery) => {
             assert_eq!(&bytes[delivery.payload_at..], PAYLOAD);
             assert_eq!((delivery.source_key, delivery.destination_key), (frame.source_key, frame.destination_key));
-            // The reference keeps the coordinates of those who send to its very key; we hand them to the session layer.
-            let is_kept = delivery.destination_key == router.own && !delivery.source.is_empty();
+            // The reference keeps the coordinates of those who send to its very key; sessions tell each other theirs.
+            let is_kept = delivery.destination_key == router.own && !frame.source.is_empty();
             match is_kept {
-                true => serde_json::json!({ "action": "deliver", "cache_coords": texts(&delivery.source) }),
+                true => serde_json::json!({ "action": "deliver", "cache_coords": texts(&frame.source.to_owned()) }),
                 false => serde_json::json!({ "action": "deliver" }),
             }
         }

@@ -5,17 +5,20 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use super::*;
 use crate::addr::Address;
 use crate::buf::PacketBuf;
-use crate::config::Scheme;
+use crate::config::{PeerUri, Scheme};
 use crate::control::{Answer, FailureKind, Peers, Request};
 use crate::ip::firewall::Policy;
 use crate::keys::{Keypair, Seed};
-use crate::link::Carrier;
+use crate::link::{Carrier, Link, LinkConfig, LinkEvent, ProofConfig, Side};
 use crate::node::{NodeConfig, Target};
 use crate::rng::Rng;
 use crate::shell::netlink::Interface;
-use crate::shell::transport::{Connection, Ends, Remote};
+use crate::shell::peerings::Greeting;
+use crate::shell::transport::tls::NodeTls;
+use crate::shell::transport::{Connection, Ends, Remote, Stream};
 use crate::shell::tun::memory::{self, MemoryHost};
 use crate::time::UnixMillis;
+use crate::wire::extensions::Extensions;
 use crate::wire::hello::{HELLO_LEN, Hello};
 
 /// Longer than anything here takes when it works; on the paused clock waiting for it takes no time.
@@ -51,10 +54,11 @@ impl Daemon {
         let (accepted, accepted_to_core) = mpsc::channel(4);
         let (calls, calls_to_core) = mpsc::channel(4);
         let (network, network_to_core) = mpsc::channel(1);
+        let greeting = Greeting::new(keypair.clone(), Extensions::LINK_PROOF);
         let parts = CoreParts {
             node,
             tun: Tun::Memory(tun),
-            peerings: Peerings::new(hello(&keypair), keypair.public(), clock),
+            peerings: Peerings::new(greeting, Rng::new([seed; 32]), NodeTls::for_tests(1), clock),
             wanted: Wanted::new(Rng::new([seed; 32])),
             accepted: accepted_to_core,
             calls: calls_to_core,
@@ -71,14 +75,14 @@ impl Daemon {
         Address::of(&self.keypair.public()).ip()
     }
 
-    async fn connect(&self, stream: DuplexStream, local: &str) {
+    async fn connect(&self, stream: impl Stream + 'static, local: &str) {
         let ends = Ends {
             remote: Remote::Ip("192.0.2.77:1".parse().unwrap()),
             local: local.parse().ok(),
             carrier: Carrier::Tcp,
         };
         let connection = Connection { stream: Box::new(stream), ends };
-        let incoming = Incoming { scheme: Scheme::Tcp, connection };
+        let incoming = Incoming::Stream { scheme: Scheme::Tcp, tls: NodeTls::for_tests(1), connection };
         assert!(self.accepted.send(Accepted { incoming, lan: false }).await.is_ok());
     }
 
@@ -106,16 +110,24 @@ impl Daemon {
     }
 }
 
+/// The hello of a plain Pinecone node.
 fn hello(pair: &Keypair) -> [u8; HELLO_LEN] {
-    Hello { key: pair.public(), extension_version: 0, extensions: 0 }.encode(pair)
+    hello_with(pair, Extensions::NONE)
+}
+
+fn hello_with(pair: &Keypair, extensions: Extensions) -> [u8; HELLO_LEN] {
+    let (extension_version, extensions) = (extensions.version(), extensions.bits());
+    Hello { key: pair.public(), extension_version, extensions }.encode(pair)
 }
 
 /// Two daemons with a peering.
 async fn two() -> (Daemon, Daemon) {
     let (a, b) = (Daemon::start(1), Daemon::start(2));
-    let (near, far) = tokio::io::duplex(1 << 20);
-    a.connect(near, "192.0.2.1").await;
-    b.connect(far, "192.0.2.1").await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri: PeerUri = format!("tcp://{}", listener.local_addr().unwrap()).parse().unwrap();
+    assert!(matches!(a.ask(Request::PeerAdd { uri }).await, Ok(Answer::Done)));
+    let (stream, _) = tokio::time::timeout(DEADLINE, listener.accept()).await.unwrap().unwrap();
+    b.connect(stream, "192.0.2.1").await;
     a.has_peers(1).await;
     b.has_peers(1).await;
     (a, b)
@@ -179,7 +191,7 @@ async fn a_peer_that_breaks_the_protocol_is_closed_and_forgotten() {
     a.has_peers(0).await;
     let mut rest = Vec::new();
     tokio::time::timeout(DEADLINE, far.read_to_end(&mut rest)).await.unwrap().unwrap();
-    assert_eq!(rest[..HELLO_LEN], hello(&a.keypair));
+    assert_eq!(rest[..HELLO_LEN], hello_with(&a.keypair, Extensions::LINK_PROOF));
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +203,53 @@ async fn an_unauthenticated_peer_is_refused_where_that_is_asked_for() {
     far.write_all(&hello(&Keypair::from_seed(&Seed([9; 32])))).await.unwrap();
     let mut rest = Vec::new();
     tokio::time::timeout(DEADLINE, far.read_to_end(&mut rest)).await.unwrap().unwrap();
-    assert_eq!(rest, hello(&a.keypair), "our hello and nothing else");
+    assert_eq!(rest, hello_with(&a.keypair, Extensions::LINK_PROOF), "our hello and nothing else");
+    a.has_peers(0).await;
+}
+
+/// Dials like a daemon with this seed, as far as to the proof of its key, and then keeps the connection.
+async fn prove(far: &mut DuplexStream, seed: u8) {
+    let keypair = Arc::new(Keypair::from_seed(&Seed([seed; 32])));
+    let plain = LinkConfig::plain(hello_with(&keypair, Extensions::LINK_PROOF), keypair.public());
+    let proof = ProofConfig { keypair, nonce: [seed; 32], side: Side::Dialler, password: Default::default() };
+    let mut link = Link::new(LinkConfig { proof: Some(proof), ..plain }, Instant::ZERO);
+    loop {
+        while let Some(frame) = link.poll_transmit() {
+            far.write_all(&frame).await.unwrap();
+        }
+        if let Some(LinkEvent::Up { proven, .. }) = link.poll_event() {
+            assert!(proven);
+            return;
+        }
+        let len = far.read(link.read_buffer()).await.unwrap();
+        assert!(len > 0, "hung up on");
+        link.handle_read(len, Instant::ZERO).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_only_claims_a_key_goes_when_its_owner_comes_and_is_not_believed_again() {
+    let a = Daemon::start(1);
+    let claim = hello(&Keypair::from_seed(&Seed([9; 32])));
+    let (near, mut claimer) = tokio::io::duplex(1 << 16);
+    a.connect(near, "192.0.2.1").await;
+    claimer.write_all(&claim).await.unwrap();
+    a.has_peers(1).await;
+    assert!(!a.peers().await.peers[0].authenticated);
+
+    let (near, mut owner) = tokio::io::duplex(1 << 16);
+    a.connect(near, "192.0.2.1").await;
+    prove(&mut owner, 9).await;
+    tokio::time::timeout(DEADLINE, claimer.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
+    a.has_peers(1).await;
+    assert!(a.peers().await.peers[0].authenticated);
+
+    drop(owner);
+    a.has_peers(0).await;
+    let (near, mut claimer) = tokio::io::duplex(1 << 16);
+    a.connect(near, "192.0.2.1").await;
+    claimer.write_all(&claim).await.unwrap();
+    tokio::time::timeout(DEADLINE, claimer.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
     a.has_peers(0).await;
 }
 
@@ -221,7 +279,7 @@ async fn peers_are_added_shown_and_removed_while_running() {
     let a = Daemon::start(1);
     // Nothing listens there: the port was just given back.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let uri: crate::config::PeerUri = format!("tcp://127.0.0.1:{port}").parse().unwrap();
+    let uri: PeerUri = format!("tcp://127.0.0.1:{port}").parse().unwrap();
     assert!(matches!(a.ask(Request::PeerAdd { uri: uri.clone() }).await, Ok(Answer::Done)));
     let again = a.ask(Request::PeerAdd { uri: uri.clone() }).await.unwrap_err();
     assert_eq!(again.kind, FailureKind::AlreadyThere);

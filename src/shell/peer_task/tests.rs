@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use super::*;
 use crate::keys::{Keypair, Seed};
 use crate::link::{HELLO_TIMEOUT, SILENCE_TIMEOUT};
+use crate::shell::transport::tls::NodeTls;
 use crate::wire::frame;
 use crate::wire::hello::{HELLO_LEN, Hello};
 
@@ -25,7 +26,7 @@ struct Peering {
 }
 
 impl Peering {
-    fn start(stream: DuplexStream, pair: &Keypair) -> Self {
+    fn start(stream: impl Stream + 'static, pair: &Keypair) -> Self {
         let (to_core, events) = mpsc::channel(2);
         let (batches, to_task) = mpsc::channel(1);
         let (to_core_written, written) = mpsc::unbounded_channel();
@@ -36,7 +37,7 @@ impl Peering {
             carrier: crate::link::Carrier::Tcp,
         };
         let connection = Connection { stream: Box::new(stream), ends };
-        let config = LinkConfig { own_hello: hello(pair), own_key: pair.public(), expected_key: None };
+        let config = LinkConfig::plain(hello(pair), pair.public());
         let channels = Channels { id: PeeringId(7), events: to_core, batches: to_task, written: to_core_written };
         let task = tokio::spawn(run(std::future::ready(Ok(connection)), config, channels, Clock::of_runtime(), None));
         Self { task, events, batches, written }
@@ -60,8 +61,8 @@ impl Peering {
     async fn up(&mut self) -> PublicKey {
         assert!(matches!(self.event().await, PeerEvent::Connected(_)));
         match self.event().await {
-            PeerEvent::Up(key, extensions) => {
-                assert_eq!(extensions, Extensions::ROUTE_NOTICES);
+            PeerEvent::Up(PeerUp { key, proven, extensions }) => {
+                assert_eq!((proven, extensions), (false, Extensions::ROUTE_NOTICES));
                 key
             }
             other => panic!("{other:?}"),
@@ -99,7 +100,7 @@ async fn against_hand(buffer: usize) -> (Peering, DuplexStream) {
     let () = wrote;
     assert_eq!(read, hello(&ours));
     far.write_all(&hello(&theirs)).await.unwrap();
-    assert!(matches!(peering.event().await, PeerEvent::Up(key, _) if key == theirs.public()));
+    assert!(matches!(peering.event().await, PeerEvent::Up(PeerUp { key, .. }) if key == theirs.public()));
     (peering, far)
 }
 
@@ -212,4 +213,17 @@ async fn a_peering_that_the_core_lets_go_ends() {
     (peering.batches, _) = mpsc::channel(1);
     assert!(matches!(peering.closed().await, PeerClosed::ByUs));
     assert_eq!(far.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_ends_a_tls_channel_without_a_goodbye_has_closed_the_connection() {
+    let (near, far) = tokio::io::duplex(64 << 10);
+    let (ours, theirs) = (NodeTls::for_tests(1), NodeTls::for_tests(2));
+    let host = crate::config::Host::Name("node.example".to_owned());
+    let (near, far) = tokio::join!(ours.connect(Box::new(near), &host, None), theirs.accept(Box::new(far)));
+    let mut peering = Peering::start(near.unwrap().0, &pairs().0);
+    assert!(matches!(peering.event().await, PeerEvent::Connected(_)));
+    drop(far);
+    let closed = peering.closed().await;
+    assert!(matches!(closed, PeerClosed::ByPeer), "{closed}");
 }

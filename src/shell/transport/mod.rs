@@ -1,11 +1,14 @@
 //! What carries peerings: dialling and listening by URI, and the byte streams that come of it.
 //!
 //! A peering needs an ordered, reliable stream of bytes and nothing else, so that is all the rest of the shell sees
-//! ([`Connection`]). What a kind of transport can do about the peer's identity is one flag.
+//! ([`Connection`]). What a kind of transport can do about the peer's identity is one flag; one that can carry traffic frames beside the stream,
+//! where they do not wait for each other, offers that too ([`Beside`]).
 
 mod path;
 mod proxy;
+pub(crate) mod quic;
 pub(crate) mod tcp;
+pub(crate) mod tls;
 pub(crate) mod underlay;
 mod unix;
 pub(crate) mod ws;
@@ -14,15 +17,20 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::addr::Destination;
+use crate::buf::PacketBuf;
 use crate::config::{Endpoint, InterfaceName, ListenAddress, ListenUri, PeerUri, Scheme};
-use crate::link::Carrier;
-#[cfg(doc)]
-use crate::link::HELLO_TIMEOUT;
+use crate::drops::DropCounters;
 use crate::link::window::PathSample;
+use crate::link::{Carrier, HELLO_TIMEOUT};
+use crate::time::Instant;
+
+use tls::NodeTls;
 use underlay::{MarkError, Underlay};
 
 /// A stream in both directions.
@@ -31,6 +39,29 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
     fn path(&self) -> Option<PathSample> {
         None
     }
+
+    /// What carries traffic frames beside the stream, if there is something.
+    fn beside(&mut self) -> Option<&mut dyn Beside> {
+        None
+    }
+}
+
+/// Carries traffic frames beside a stream: each by itself, in no order, and not again if it gets lost.
+pub(crate) trait Beside {
+    /// Sends a frame. Pending while it would only wait, and to be called with the same frame then.
+    ///
+    /// # Errors
+    /// The connection broke.
+    fn poll_send(&mut self, frame: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// The next frame, whole, of which nothing was looked at. Pending for ever when the connection is over, which the stream tells.
+    fn poll_recv(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<PacketBuf>;
+
+    /// Longest packet, in bytes, that should go into a frame, for what gets lost of late; [`usize::MAX`] if any may.
+    fn frame_len(&mut self) -> usize;
+
+    /// What was dropped since this was last asked.
+    fn take_drops(&mut self) -> DropCounters;
 }
 
 impl Stream for ws::WsStream<Box<dyn Stream>> {
@@ -41,6 +72,9 @@ impl Stream for ws::WsStream<Box<dyn Stream>> {
 
 #[cfg(test)]
 impl Stream for tokio::io::DuplexStream {}
+
+#[cfg(test)]
+impl Stream for tokio::net::TcpStream {}
 
 /// A connection that a peering can be made of.
 pub(crate) struct Connection {
@@ -83,43 +117,77 @@ impl fmt::Display for Remote {
 }
 
 /// A connection that came to a listener. What its transport says first is not said yet.
-pub(crate) struct Incoming {
-    /// What kind of listener it came to.
-    pub(crate) scheme: Scheme,
-    /// The connection.
-    pub(crate) connection: Connection,
+pub(crate) enum Incoming {
+    /// Over a stream of the system's.
+    Stream {
+        /// What kind of listener it came to.
+        scheme: Scheme,
+        /// Our side of TLS.
+        tls: Arc<NodeTls>,
+        /// The connection.
+        connection: Connection,
+    },
+    /// Over QUIC.
+    Quic(Box<quic::Incoming>),
 }
 
 /// Accepts connections.
-pub(crate) struct Listener {
-    scheme: Scheme,
-    kind: ListenerKind,
-}
-
-enum ListenerKind {
-    Tcp(tcp::Listener),
-    Unix(unix::Listener),
+pub(crate) enum Listener {
+    /// Over TCP.
+    Tcp {
+        /// What is spoken there.
+        scheme: Scheme,
+        /// Our side of TLS.
+        tls: Arc<NodeTls>,
+        /// The socket.
+        listener: tcp::Listener,
+    },
+    /// In the file system.
+    Unix {
+        /// Our side of TLS, which is not spoken there.
+        tls: Arc<NodeTls>,
+        /// The socket.
+        listener: unix::Listener,
+    },
+    /// Over QUIC.
+    Quic(quic::Listener),
 }
 
 /// Connects to a peer; names are resolved anew.
 ///
 /// # Errors
 /// Nothing answered, or not in time.
-pub(crate) async fn dial(uri: &PeerUri, underlay: &Underlay) -> Result<Connection, DialError> {
+pub(crate) async fn dial(uri: &PeerUri, dialler: &quic::Dialler) -> Result<Connection, DialError> {
     let at = match &uri.endpoint {
         Endpoint::Unix(path) => return unix::dial(path).await,
         Endpoint::Net(at) => at,
     };
+    let (tls, underlay) = (&dialler.tls, &dialler.underlay);
+    let proxy = uri.proxy.as_ref().or(underlay.proxy.as_ref());
+    if proxy.is_none() && proxy::needs_proxy(&at.host) {
+        return Err(DialError::Onion(at.host.to_string()));
+    }
+    if uri.scheme == Scheme::Quic {
+        // Past the proxy would show our address to somebody who is not to see it.
+        return match proxy {
+            Some(proxy) => Err(DialError::NoProxyForQuic(proxy.to_string())),
+            None => quic::dial(dialler, at, uri.interface.as_ref(), uri.key).await,
+        };
+    }
     let binding = underlay.binding(uri.interface.as_ref().map(InterfaceName::as_str));
-    let connected = match uri.proxy.as_ref().or(underlay.proxy.as_ref()) {
+    let connected = match proxy {
         Some(proxy) => proxy::dial(proxy, at, binding).await?,
-        None if proxy::needs_proxy(&at.host) => return Err(DialError::Onion(at.host.to_string())),
         None => tcp::dial(at, binding).await?,
     };
     let Connection { stream, ends } = connected.into_connection();
     match uri.scheme {
-        Scheme::Tcp | Scheme::Unix => Ok(Connection { stream, ends }),
+        Scheme::Tcp | Scheme::Quic | Scheme::Unix => Ok(Connection { stream, ends }),
         Scheme::Ws => websocket(ws::connect(stream, &at.host, at.port, &at.path).await, ends),
+        Scheme::Tls => channel(tls.connect(stream, &at.host, uri.key).await, ends),
+        Scheme::Wss => {
+            let Connection { stream, ends } = channel(tls.connect_web(stream, &at.host, uri.key).await, ends)?;
+            websocket(ws::connect(stream, &at.host, at.port, &at.path).await, ends)
+        }
     }
 }
 
@@ -127,29 +195,40 @@ pub(crate) async fn dial(uri: &PeerUri, underlay: &Underlay) -> Result<Connectio
 ///
 /// # Errors
 /// The address is taken, not ours, or not allowed.
-pub(crate) fn listen(uri: &ListenUri, underlay: &Underlay) -> Result<Listener, ListenError> {
+pub(crate) fn listen(uri: &ListenUri, tls: &Arc<NodeTls>, underlay: &Underlay) -> Result<Listener, ListenError> {
+    let (scheme, tls) = (uri.scheme, Arc::clone(tls));
     let binding = underlay.binding(uri.interface.as_ref().map(InterfaceName::as_str));
-    let kind = match &uri.address {
-        ListenAddress::Ip(address) => ListenerKind::Tcp(tcp::listen(*address, binding)?),
-        ListenAddress::Unix { path, group } => ListenerKind::Unix(unix::listen(path, group.as_deref())?),
-    };
-    Ok(Listener { scheme: uri.scheme, kind })
+    match &uri.address {
+        ListenAddress::Ip(address) if scheme == Scheme::Quic => {
+            quic::listen(&tls, *address, binding).map(Listener::Quic)
+        }
+        ListenAddress::Ip(address) => {
+            let listener = tcp::listen(*address, binding)?;
+            Ok(Listener::Tcp { scheme, tls, listener })
+        }
+        ListenAddress::Unix { path, group } => {
+            let listener = unix::listen(path, group.as_deref())?;
+            Ok(Listener::Unix { tls, listener })
+        }
+    }
 }
 
 impl Listener {
     /// The port that it listens on, chosen by the system or not; none for Unix sockets.
     pub(crate) fn port(&self) -> Option<u16> {
-        match &self.kind {
-            ListenerKind::Tcp(listener) => Some(listener.address().port()),
-            ListenerKind::Unix(_) => None,
+        match self {
+            Self::Tcp { listener, .. } => Some(listener.address().port()),
+            Self::Quic(listener) => Some(listener.address().port()),
+            Self::Unix { .. } => None,
         }
     }
 
     /// Where it listens, with the port that the system chose, for people.
     pub(crate) fn uri(&self) -> String {
-        match &self.kind {
-            ListenerKind::Tcp(listener) => format!("{}://{}", self.scheme, listener.address()),
-            ListenerKind::Unix(listener) => format!("{}://{}", self.scheme, listener.path()),
+        match self {
+            Self::Tcp { scheme, listener, .. } => format!("{scheme}://{}", listener.address()),
+            Self::Quic(listener) => format!("{}://{}", Scheme::Quic, listener.address()),
+            Self::Unix { listener, .. } => format!("{}://{}", Scheme::Unix, listener.path()),
         }
     }
 
@@ -158,25 +237,38 @@ impl Listener {
     /// # Errors
     /// The system is out of something; it may have it again later.
     pub(crate) async fn accept(&self) -> io::Result<Incoming> {
-        let connection = match &self.kind {
-            ListenerKind::Tcp(listener) => listener.accept().await?,
-            ListenerKind::Unix(listener) => listener.accept().await?,
-        };
-        Ok(Incoming { scheme: self.scheme, connection })
+        match self {
+            Self::Tcp { scheme, tls, listener } => {
+                let connection = listener.accept().await?;
+                Ok(Incoming::Stream { scheme: *scheme, tls: Arc::clone(tls), connection })
+            }
+            Self::Unix { tls, listener } => {
+                let connection = listener.accept().await?;
+                Ok(Incoming::Stream { scheme: Scheme::Unix, tls: Arc::clone(tls), connection })
+            }
+            Self::Quic(listener) => Ok(Incoming::Quic(Box::new(listener.accept().await?))),
+        }
     }
 }
 
 impl Incoming {
     /// Who is at its ends.
     pub(crate) fn ends(&self) -> Ends {
-        self.connection.ends
+        match self {
+            Self::Stream { connection, .. } => connection.ends,
+            Self::Quic(incoming) => incoming.ends(),
+        }
     }
 
     /// Where it comes from, for people.
     pub(crate) fn uri(&self) -> String {
-        match self.connection.ends.remote {
-            Remote::Ip(address) => format!("{}://{address}", self.scheme),
-            Remote::Unix { user } => format!("{} (user {user})", self.scheme),
+        let scheme = match self {
+            Self::Stream { scheme, .. } => *scheme,
+            Self::Quic(_) => Scheme::Quic,
+        };
+        match self.ends().remote {
+            Remote::Ip(address) => format!("{scheme}://{address}"),
+            Remote::Unix { user } => format!("{scheme} (user {user})"),
         }
     }
 
@@ -186,12 +278,30 @@ impl Incoming {
     /// # Errors
     /// The other side did not do its part.
     pub(crate) async fn open(self) -> Result<Connection, DialError> {
-        let Connection { stream, ends } = self.connection;
-        match self.scheme {
-            Scheme::Tcp | Scheme::Unix => Ok(Connection { stream, ends }),
+        let (scheme, tls, Connection { stream, ends }) = match self {
+            Self::Stream { scheme, tls, connection } => (scheme, tls, connection),
+            Self::Quic(incoming) => return incoming.open().await,
+        };
+        match scheme {
+            Scheme::Tcp | Scheme::Quic | Scheme::Unix => Ok(Connection { stream, ends }),
             Scheme::Ws => websocket(ws::accept(stream).await, ends),
+            Scheme::Tls => channel(tls.accept(stream).await, ends),
+            Scheme::Wss => {
+                let both = async {
+                    let Connection { stream, ends } = channel(tls.accept_web(stream).await, ends)?;
+                    websocket(ws::accept(stream).await, ends)
+                };
+                // One after the other, within the time of one.
+                let late = |_| Err(DialError::TimedOut(HELLO_TIMEOUT));
+                tokio::time::timeout(HELLO_TIMEOUT, both).await.unwrap_or_else(late)
+            }
         }
     }
+}
+
+fn channel(opened: Result<(tls::Channel, Carrier), tls::TlsError>, ends: Ends) -> Result<Connection, DialError> {
+    let (stream, carrier) = opened.map_err(|source| DialError::Tls { address: ends.remote, source })?;
+    Ok(Connection { stream: Box::new(stream), ends: Ends { carrier, ..ends } })
 }
 
 fn websocket(
@@ -199,7 +309,9 @@ fn websocket(
     ends: Ends,
 ) -> Result<Connection, DialError> {
     let stream = opened.map_err(|source| DialError::Upgrade { address: ends.remote, source })?;
-    Ok(Connection { stream: Box::new(stream), ends: Ends { carrier: Carrier::WebSocket, ..ends } })
+    // What a channel underneath has proven stays proven.
+    let carrier = if ends.carrier.proven_key().is_some() { ends.carrier } else { Carrier::WebSocket };
+    Ok(Connection { stream: Box::new(stream), ends: Ends { carrier, ..ends } })
 }
 
 /// Whether a connection with this end would run over the overlay itself. Such peerings are refused: they would carry the
@@ -233,6 +345,14 @@ pub(crate) enum DialError {
         /// The kernel's answer.
         source: std::io::Error,
     },
+    /// The connection is there, and no TLS over it.
+    #[error("no TLS with {address}: {source}")]
+    Tls {
+        /// The peer's address.
+        address: Remote,
+        /// What went wrong.
+        source: tls::TlsError,
+    },
     /// The connection is there, and no WebSocket over it.
     #[error("no WebSocket with {address}: {source}")]
     Upgrade {
@@ -249,6 +369,11 @@ pub(crate) enum DialError {
         /// What went wrong.
         source: proxy::ProxyDialError,
     },
+    /// QUIC, and a proxy for all peers.
+    #[error(
+        "quic:// goes through no proxy, and peering.proxy is {0}: use tls:// for this peer, or set peering.proxy = \"\""
+    )]
+    NoProxyForQuic(String),
     /// An onion service, and no proxy that knows it.
     #[error("{0} can only be reached through Tor: add ?proxy=socks5://127.0.0.1:9050, or set peering.proxy")]
     Onion(String),
@@ -265,6 +390,14 @@ pub(crate) enum DialError {
     /// The socket's mark.
     #[error(transparent)]
     Mark(MarkError),
+    /// There is no QUIC connection.
+    #[error("no QUIC connection with {address}: {source}")]
+    Quic {
+        /// The peer's address.
+        address: SocketAddr,
+        /// What went wrong.
+        source: quic::QuicError,
+    },
     /// Nothing came back.
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(crate::time::Duration),

@@ -1,13 +1,11 @@
 //! A TCP connection that knows its path: what the kernel says of it (`TCP_INFO`, linux/tcp.h), and what was written.
 
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use nix::libc;
-use nix::sys::socket::GetSockOpt;
-use nix::sys::socket::sockopt::GetStruct;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -15,12 +13,15 @@ use super::Stream;
 use crate::link::window::PathSample;
 use crate::time::Duration;
 
-/// The first fields of the kernel's `struct tcp_info`: all that Linux 4.6 had. A kernel writes as many as are asked for.
+/// The first fields of the kernel's `struct tcp_info`: all that Linux 4.6 had. A kernel writes as many as are asked for
+/// and as it has.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Info {
     _states_and_options: [u8; 8],
-    _timeouts_and_segments: [u32; 15],
+    _timeouts: [u32; 2],
+    send_segment: u32,
+    _segments_and_times: [u32; 12],
     /// Smoothed, in microseconds.
     round_trip: u32,
     _windows: [u32; 8],
@@ -28,11 +29,6 @@ struct Info {
     bytes_acked: u64,
     _received: [u64; 3],
 }
-
-#[derive(Clone, Copy)]
-struct TcpInfo;
-
-nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, Info, GetStruct<Info>);
 
 /// The connection. What is outstanding is counted in bytes: the kernel only knows segments, which may be as short as our frames.
 #[derive(Debug)]
@@ -50,8 +46,23 @@ impl MeasuredTcp {
     }
 }
 
-fn info(socket: &impl AsFd) -> Option<Info> {
-    TcpInfo.get(socket).ok()
+/// Not through nix, whose getter panics if an older kernel has fewer fields.
+fn info(socket: &impl AsRawFd) -> Option<Info> {
+    let mut info = Info::default();
+    let mut len = size_of::<Info>() as libc::socklen_t;
+    // SAFETY: the descriptor is open for as long as it is borrowed. The kernel writes at most `len` bytes to `info`, which has as many and is
+    // numbers only; and it writes to `len`.
+    #[allow(unsafe_code)]
+    let result = unsafe {
+        let at = (&raw mut info).cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, at, &raw mut len)
+    };
+    (result == 0 && is_complete(len)).then_some(info)
+}
+
+/// Whether the kernel has all fields that we need: without them a peering does without a window.
+const fn is_complete(len: libc::socklen_t) -> bool {
+    len as usize >= size_of::<Info>()
 }
 
 impl Stream for MeasuredTcp {
@@ -62,6 +73,7 @@ impl Stream for MeasuredTcp {
             acked,
             outstanding: usize::try_from(self.written.saturating_sub(acked)).unwrap_or(usize::MAX),
             round_trip: Duration::from_micros(info.round_trip.into()),
+            segment: info.send_segment as usize,
         })
     }
 }
@@ -108,6 +120,19 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn a_kernel_with_fewer_fields_knows_no_path() {
+        // Linux 4.1 ended behind the pacing rates, 4.2 behind the counters of bytes.
+        assert!(!is_complete(120) && !is_complete(136));
+        assert!(is_complete(size_of::<Info>() as libc::socklen_t));
+    }
+
+    #[test]
+    fn what_is_no_tcp_connection_knows_no_path() {
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(info(&one).is_none());
+    }
 
     #[tokio::test]
     async fn bytes_are_outstanding_until_the_other_side_has_them() {

@@ -13,7 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::path::MeasuredTcp;
-use super::underlay::{Binding, BindingError};
+use super::underlay::Binding;
 use super::{Connection, DialError, Ends, ListenError, Remote, is_overlay};
 use crate::config::{Host, NetEndpoint};
 use crate::link::Carrier;
@@ -21,7 +21,7 @@ use crate::time::Duration;
 
 /// How long dialling may take, with resolving the name. A reference node takes its inbound peers one at a time, but that delays
 /// the hello, not the connection.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long dialling a neighbour may take: the reference's limit (specification §12).
 const NEIGHBOUR_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much later the next address of a name is tried (RFC 8305 §5).
@@ -41,7 +41,7 @@ const BACKLOG: u32 = 128;
 pub(super) async fn dial(at: &NetEndpoint, binding: Binding<'_>) -> Result<Connected, DialError> {
     let attempt = async {
         let addresses = resolve(&at.host, at.port).await?;
-        race(addresses, binding).await
+        race(addresses, |address| connect(address, binding)).await
     };
     tokio::time::timeout(DIAL_TIMEOUT, attempt).await.unwrap_or(Err(DialError::TimedOut(DIAL_TIMEOUT)))
 }
@@ -76,10 +76,7 @@ async fn connect(address: SocketAddr, binding: Binding<'_>) -> Result<Connected,
     let failed = |source| DialError::Connect { address, source };
     let address = scoped(address, binding.interface)?;
     let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }.map_err(failed)?;
-    binding.apply(SockRef::from(&socket)).map_err(|error| match error {
-        BindingError::Mark(error) => DialError::Mark(error),
-        BindingError::Interface(source) => failed(source),
-    })?;
+    binding.apply(SockRef::from(&socket)).map_err(|error| error.of_dialling(address))?;
     let stream = socket.connect(address).await.map_err(failed)?;
     connected(stream, address).map_err(failed)?.ok_or(DialError::Overlay(address.ip()))
 }
@@ -103,10 +100,7 @@ pub(super) fn listen(address: SocketAddr, binding: Binding<'_>) -> Result<Listen
     if address.is_ipv6() {
         SockRef::from(&socket).set_only_v6(!address.ip().is_unspecified()).map_err(failed)?;
     }
-    binding.apply(SockRef::from(&socket)).map_err(|error| match error {
-        BindingError::Mark(error) => ListenError::Mark(error),
-        BindingError::Interface(source) => failed(source),
-    })?;
+    binding.apply(SockRef::from(&socket)).map_err(|error| error.of_listening(address))?;
     socket.bind(scoped).map_err(failed)?;
     let listener = socket.listen(BACKLOG).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -150,7 +144,7 @@ fn connected(stream: TcpStream, remote: SocketAddr) -> io::Result<Option<Connect
     Ok(Some(Connected { stream, remote, local }))
 }
 
-async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, DialError> {
+pub(super) async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, DialError> {
     let name = match host {
         Host::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, port)]),
         Host::Name(name) => name,
@@ -183,13 +177,17 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     turns
 }
 
-async fn race(addresses: Vec<SocketAddr>, binding: Binding<'_>) -> Result<Connected, DialError> {
+/// Tries the addresses, each a little later than the one before; the first that answers wins.
+pub(super) async fn race<T, A>(addresses: Vec<SocketAddr>, attempt: impl Fn(SocketAddr) -> A) -> Result<T, DialError>
+where
+    A: Future<Output = Result<T, DialError>>,
+{
     let mut attempts = FuturesUnordered::new();
     let mut waiting = addresses.into_iter();
     let mut last_error = None;
     loop {
         match waiting.next() {
-            Some(address) => attempts.push(connect(address, binding)),
+            Some(address) => attempts.push(attempt(address)),
             None if attempts.is_empty() => break,
             None => {}
         }
@@ -204,7 +202,7 @@ async fn race(addresses: Vec<SocketAddr>, binding: Binding<'_>) -> Result<Connec
 }
 
 /// The address with the interface as its scope, which link-local addresses need.
-fn scoped(address: SocketAddr, interface: Option<&str>) -> Result<SocketAddr, DialError> {
+pub(super) fn scoped(address: SocketAddr, interface: Option<&str>) -> Result<SocketAddr, DialError> {
     match (address, interface) {
         (SocketAddr::V6(v6), Some(name)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
             let index = nix::net::if_::if_nametoindex(name).map_err(|_| DialError::NoInterface(name.to_owned()))?;
@@ -215,14 +213,14 @@ fn scoped(address: SocketAddr, interface: Option<&str>) -> Result<SocketAddr, Di
 }
 
 /// IPv4 as IPv4, also where it came through an IPv6 socket.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
         IpAddr::V6(_) => address,
     }
 }
 
-fn listen_error(address: SocketAddr, source: io::Error) -> ListenError {
+pub(super) fn listen_error(address: SocketAddr, source: io::Error) -> ListenError {
     match source.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EADDRINUSE) => ListenError::InUse(address),
         Some(Errno::EADDRNOTAVAIL) => ListenError::NotOurs(address),
@@ -271,8 +269,8 @@ mod tests {
             // Nothing listens at the first: the second must be tried without waiting for a timeout.
             let listener = listen("127.0.0.1:0".parse().unwrap(), Binding::default()).unwrap();
             let dead = listen("[::1]:0".parse().unwrap(), Binding::default()).unwrap().address();
-            let (dialled, accepted) =
-                tokio::join!(race(vec![dead, listener.address()], Binding::default()), listener.accept());
+            let attempt = |address| connect(address, Binding::default());
+            let (dialled, accepted) = tokio::join!(race(vec![dead, listener.address()], attempt), listener.accept());
             assert_eq!(dialled.unwrap().remote, listener.address());
             accepted.unwrap();
         });

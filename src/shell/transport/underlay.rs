@@ -2,10 +2,12 @@
 //! that name none.
 
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use socket2::SockRef;
 
+use super::{DialError, ListenError, tcp};
 use crate::config::{Config, ProxyUri};
 
 /// What holds for all peerings, by configuration.
@@ -53,11 +55,32 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 /// Why a socket could not be bound.
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum BindingError {
     /// The mark.
+    #[error(transparent)]
     Mark(MarkError),
-    /// The interface.
-    Interface(io::Error),
+    /// The interface, or whatever else the kernel did not like.
+    #[error(transparent)]
+    Socket(#[from] io::Error),
+}
+
+impl BindingError {
+    /// The same, of a socket that was to be connected to `address`.
+    pub(super) fn of_dialling(self, address: SocketAddr) -> DialError {
+        match self {
+            Self::Mark(error) => DialError::Mark(error),
+            Self::Socket(source) => DialError::Connect { address, source },
+        }
+    }
+
+    /// The same, of a socket that was to listen on `address`.
+    pub(super) fn of_listening(self, address: SocketAddr) -> ListenError {
+        match self {
+            Self::Mark(error) => ListenError::Mark(error),
+            Self::Socket(source) => tcp::listen_error(address, source),
+        }
+    }
 }
 
 impl Binding<'_> {
@@ -67,7 +90,7 @@ impl Binding<'_> {
             socket.set_mark(mark.get()).map_err(|error| BindingError::Mark(MarkError { source: error }))?;
         }
         if let Some(interface) = self.interface {
-            socket.bind_device(Some(interface.as_bytes())).map_err(BindingError::Interface)?;
+            socket.bind_device(Some(interface.as_bytes())).map_err(BindingError::Socket)?;
         }
         Ok(())
     }

@@ -42,7 +42,7 @@ pub(super) async fn dial(path: &SocketPath) -> Result<Connection, DialError> {
 }
 
 /// Accepts peers. The socket file is removed when this is dropped.
-pub(super) struct Listener {
+pub(crate) struct Listener {
     listener: UnixListener,
     path: SocketPath,
     _file: SocketFile,

@@ -1,8 +1,8 @@
 //! Building frames. Traffic frames are built around a payload that stays where it is: the header goes into the headroom.
 
 use super::{
-    ANNOUNCEMENT_OVERHEAD, DESTINATION_AT, FrameKind, HEADER_LEN, Header, KEYS_LEN, NO_COORDS, checked_len,
-    length_field,
+    ANNOUNCEMENT_OVERHEAD, DESTINATION_AT, FrameKind, HEADER_LEN, Header, KEYS_LEN, MAX_FRAME_LEN, NO_COORDS,
+    checked_len, length_field,
 };
 use super::{BootstrapFrame, BroadcastFrame};
 use crate::buf::PacketBuf;
@@ -75,6 +75,15 @@ pub fn route_notice(trouble: RouteTrouble, notice: &RouteNotice) -> Result<Packe
     frame.append(&header(FrameKind::RouteNotice(trouble), len).bytes());
     frame.append(&body);
     Ok(frame)
+}
+
+/// An extension frame of this type around a body that is known to fit.
+pub(in crate::wire) fn extension<const N: usize>(kind: u8, body: &[u8; N]) -> PacketBuf {
+    const { assert!(HEADER_LEN + N <= MAX_FRAME_LEN) };
+    let mut frame = PacketBuf::with_capacity(HEADER_LEN + N);
+    frame.append(&header(FrameKind::Unknown(kind), HEADER_LEN + N).bytes());
+    frame.append(body);
+    frame
 }
 
 /// What stands before the payload of a traffic frame.
@@ -168,7 +177,7 @@ const fn header(kind: FrameKind, len: usize) -> Header {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Frame, MAX_FRAME_LEN, parse};
+    use super::super::{Frame, parse};
     use super::*;
 
     #[test]

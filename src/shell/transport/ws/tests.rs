@@ -7,6 +7,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use super::*;
 use crate::config::{Host, ListenUri, PeerUri};
 use crate::shell::transport;
+use crate::shell::transport::quic::Dialler;
+use crate::shell::transport::tls::NodeTls;
 use crate::shell::transport::underlay::Underlay;
 
 /// The crate's own end of a WebSocket, which shows messages.
@@ -347,16 +349,16 @@ async fn shutting_down_says_goodbye() {
 fn a_listener_and_a_dialler_meet_over_tcp_whatever_the_path() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let listener =
-            transport::listen(&"ws://127.0.0.1:0".parse::<ListenUri>().unwrap(), &Underlay::default()).unwrap();
-        let underlay = Underlay::default();
+        let (tls, dialler) = (NodeTls::for_tests(1), Dialler::for_tests(1));
+        let listen: ListenUri = "ws://127.0.0.1:0".parse().unwrap();
+        let listener = transport::listen(&listen, &tls, &Underlay::default()).unwrap();
         let uri: PeerUri = format!("ws://127.0.0.1:{}/any/path", listener.port().unwrap()).parse().unwrap();
         let accept = async {
             let incoming = listener.accept().await.unwrap();
             assert!(incoming.uri().starts_with("ws://127.0.0.1:"), "{}", incoming.uri());
             incoming.open().await.unwrap()
         };
-        let (dialled, mut accepted) = tokio::join!(transport::dial(&uri, &underlay), accept);
+        let (dialled, mut accepted) = tokio::join!(transport::dial(&uri, &dialler), accept);
         let mut dialled = dialled.unwrap();
         assert_eq!([dialled.ends.carrier, accepted.ends.carrier], [crate::link::Carrier::WebSocket; 2]);
         let remote = dialled.ends.remote;
