@@ -4,7 +4,7 @@
 //! Clients are bounded in number, each in the length of a line and in the time it may be silent or leave an answer unread, and
 //! each has a task of its own: a client that hangs holds up nobody, and no more than [`MAX_CLIENTS`] of them stay.
 //!
-//! One daemon per path: see [`socket_file`](super::socket_file).
+//! One daemon per path: see [`socket_file`].
 
 use std::io;
 use std::path::{Path, PathBuf};
