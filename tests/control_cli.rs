@@ -558,6 +558,7 @@ fn status_document() -> Value {
         "packets_sent": 11,
         "frames_forwarded": 12,
         "drops": { "not_overlay": 3 },
+        "refused": { "too_fast": 4 },
     })
 }
 

@@ -22,15 +22,17 @@ use serde::Deserialize;
 pub use error::{ConfigError, Position};
 pub use secret::{Secret, WeakSecret};
 pub use uri::{
-    Endpoint, Host, ListenAddress, ListenUri, Login, NetEndpoint, PeerUri, ProxyKind, ProxyUri, Scheme, SocketPath,
-    UriError,
+    Endpoint, Host, ListenAddress, ListenUri, Login, NetEndpoint, PeerUri, ProxyKind, ProxyUri, Rate, Scheme,
+    SocketPath, UriError,
 };
 pub use values::{InterfaceName, LogFilter, LogFormat, SessionCipher, TunName, ValueError};
 
 use values::{available_metrics_listen, distinct, optional_group, optional_path, section};
 
-use crate::discovery::InterfacePatterns;
+use crate::admission::{AllowedKeys, DEFAULT_PER_SOURCE, MAX_INBOUND};
+use crate::discovery::{InterfacePatterns, InterfaceRules};
 use crate::ip::firewall::Policy;
+use crate::node::PeerPolicy;
 
 /// The port that peerings listen on unless told otherwise: the phone keys of PINE.
 pub const DEFAULT_PORT: u16 = 7463;
@@ -121,6 +123,15 @@ pub struct PeeringSection {
     /// PEM file of CAs that vouch for web servers at `wss://`, instead of those that the host trusts.
     #[serde(deserialize_with = "optional_path")]
     pub tls_ca_file: Option<PathBuf>,
+    /// Whose peerings are wanted.
+    #[serde(deserialize_with = "section")]
+    pub allowed_keys: AllowedKeys,
+    /// Most inbound peerings.
+    #[serde(deserialize_with = "values::max_inbound")]
+    pub max_inbound: usize,
+    /// Most inbound peerings from one source.
+    #[serde(deserialize_with = "values::max_inbound")]
+    pub max_inbound_per_source: usize,
 }
 
 /// `[session]`
@@ -142,6 +153,8 @@ pub struct DiscoverySection {
     pub enabled: bool,
     /// The interfaces to look on.
     pub interfaces: InterfacePatterns,
+    /// What is done on which of them.
+    pub interface: InterfaceRules,
 }
 
 /// `[firewall]`
@@ -207,6 +220,7 @@ impl Default for PeeringSection {
             scheme,
             address: (Ipv6Addr::UNSPECIFIED, port).into(),
             interface: None,
+            policy: PeerPolicy::default(),
         });
         Self {
             listen: listen.into(),
@@ -215,13 +229,16 @@ impl Default for PeeringSection {
             proxy: None,
             fwmark: 0,
             tls_ca_file: None,
+            allowed_keys: AllowedKeys::default(),
+            max_inbound: MAX_INBOUND,
+            max_inbound_per_source: DEFAULT_PER_SOURCE,
         }
     }
 }
 
 impl Default for DiscoverySection {
     fn default() -> Self {
-        Self { enabled: true, interfaces: InterfacePatterns::default() }
+        Self { enabled: true, interfaces: InterfacePatterns::default(), interface: InterfaceRules::default() }
     }
 }
 
@@ -238,6 +255,13 @@ impl Config {
     /// What is allowed but probably not meant, in sentences.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
+        if self.peering.allowed_keys.is_restricted() && !self.peering.require_authenticated {
+            warnings.push(
+                "peering.allowed_keys: links that do not prove the peer's key only claim it, and whoever has seen an allowed node's \
+                 hello can repeat it; with peering.require_authenticated = true the lists hold against that too"
+                    .to_owned(),
+            );
+        }
         if self.peering.listen.is_empty() && self.peering.peers.is_empty() && !self.discovery.enabled {
             warnings.push(
                 "peering.listen and peering.peers are both empty: this node will be alone until `pineconectl peer add`"

@@ -5,6 +5,7 @@
 //! tcp://host:port?proxy=socks5://[user:password@]host:port                        or http://…: through this proxy
 //! ws://host:port/path?…                                                           the path is sent to the HTTP server
 //! quic://host:port?…                                                              over UDP
+//! …?priority=<0 to 254>&max_rate=<bits per second>                                 for peers and listeners
 //! tcp://ip:port?interface=<name>                                                  listen; port 0 lets the system choose
 //! ws://ip:port?…                                                                  listen; takes requests for any path
 //! tls://…  wss://…                                                                as tcp:// and ws://, through TLS
@@ -23,6 +24,7 @@ mod options;
 mod parts;
 mod percent;
 mod proxy;
+mod rate;
 mod socket;
 
 use std::fmt;
@@ -31,6 +33,7 @@ use std::str::FromStr;
 
 pub use error::UriError;
 pub use proxy::{Login, ProxyKind, ProxyUri};
+pub use rate::Rate;
 pub use socket::SocketPath;
 
 use options::{LISTEN_OPTIONS, Options, PEER_OPTIONS};
@@ -39,6 +42,7 @@ use parts::{Parts, parse_path};
 use super::values::{InterfaceName, deserialize_from_str};
 use crate::addr::Destination;
 use crate::keys::PublicKey;
+use crate::node::PeerPolicy;
 use crate::time::Duration;
 
 /// What carries the peering.
@@ -102,6 +106,8 @@ pub struct PeerUri {
     pub interface: Option<InterfaceName>,
     /// The proxy to dial through.
     pub proxy: Option<ProxyUri>,
+    /// What is wanted of the peering.
+    pub policy: PeerPolicy,
 }
 
 /// Where a listener is.
@@ -133,6 +139,8 @@ pub struct ListenUri {
     pub address: ListenAddress,
     /// The only interface to accept from.
     pub interface: Option<InterfaceName>,
+    /// What is wanted of the peerings.
+    pub policy: PeerPolicy,
 }
 
 impl PeerUri {
@@ -168,10 +176,11 @@ impl PeerUri {
             option(f, "interface", name)?;
         }
         match &self.proxy {
-            Some(proxy) if with_secrets => option(f, "proxy", &proxy.with_login()),
-            Some(proxy) => option(f, "proxy", proxy),
-            None => Ok(()),
+            Some(proxy) if with_secrets => option(f, "proxy", &proxy.with_login())?,
+            Some(proxy) => option(f, "proxy", proxy)?,
+            None => {}
         }
+        write_policy(&self.policy, |name, value| option(f, name, value))
     }
 }
 
@@ -200,9 +209,10 @@ impl FromStr for PeerUri {
         if parts.scheme == Scheme::Quic && options.proxy.is_some() {
             return Err(UriError::WrongOption("proxy", "for quic://: proxies carry TCP; use tls:// there"));
         }
+        let policy = options.policy();
         let Options { key, max_backoff, interface, proxy, .. } = options;
         let endpoint = Endpoint::Net(NetEndpoint { host, port, path });
-        Ok(Self { scheme: parts.scheme, endpoint, key, max_backoff, interface, proxy })
+        Ok(Self { scheme: parts.scheme, endpoint, key, max_backoff, interface, proxy, policy })
     }
 }
 
@@ -234,22 +244,35 @@ impl FromStr for ListenUri {
         if options.group.is_some() {
             return Err(UriError::WrongOption("group", "but for unix://"));
         }
-        Ok(Self { scheme: parts.scheme, address: ListenAddress::Ip((ip, port).into()), interface: options.interface })
+        let policy = options.policy();
+        Ok(Self { scheme: parts.scheme, address: (ip, port).into(), interface: options.interface, policy })
     }
 }
 
 impl fmt::Display for ListenUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme)?;
+        let mut group_of = None;
         match &self.address {
             ListenAddress::Ip(address) => write!(f, "{address}")?,
-            ListenAddress::Unix { path, group: None } => write!(f, "{path}")?,
-            ListenAddress::Unix { path, group: Some(group) } => write!(f, "{path}?group={group}")?,
+            ListenAddress::Unix { path, group } => {
+                write!(f, "{path}")?;
+                group_of = group.as_ref();
+            }
+        }
+        let mut separator = '?';
+        let mut option = |f: &mut fmt::Formatter<'_>, name: &str, value: &dyn fmt::Display| {
+            let written = write!(f, "{separator}{name}={value}");
+            separator = '&';
+            written
+        };
+        if let Some(group) = group_of {
+            option(f, "group", group)?;
         }
         if let Some(name) = &self.interface {
-            write!(f, "?interface={name}")?;
+            option(f, "interface", name)?;
         }
-        Ok(())
+        write_policy(&self.policy, |name, value| option(f, name, value))
     }
 }
 
@@ -285,6 +308,14 @@ impl serde::Serialize for PeerUri {
 
 deserialize_from_str!(PeerUri, "a URI such as \"tcp://192.0.2.1:7463\"");
 deserialize_from_str!(ListenUri, "a URI such as \"tcp://[::]:7463\"");
+
+/// Writes the options that a policy needs.
+fn write_policy(policy: &PeerPolicy, mut option: impl FnMut(&str, &dyn fmt::Display) -> fmt::Result) -> fmt::Result {
+    if policy.priority != 0 {
+        option("priority", &policy.priority)?;
+    }
+    policy.max_rate.map_or(Ok(()), |rate| option("max_rate", &Rate(rate)))
+}
 
 fn is_overlay(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if Destination::of(ip).is_some())

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::availability::METRICS;
 use super::uri::ProxyUri;
+use crate::admission::MAX_INBOUND;
 
 /// Longest interface name in bytes (Linux `IFNAMSIZ` without the final zero).
 const MAX_INTERFACE_NAME: usize = 15;
@@ -244,6 +245,13 @@ read_integer!(
         _ => None,
     }
 );
+
+read_integer!(
+    /// `peering.max_inbound`, `peering.max_inbound_per_source`
+    max_inbound -> usize, "a number of peerings from 1 to 3584",
+    |number| usize::try_from(number).ok().filter(|number| (1..=MAX_INBOUND).contains(number))
+);
+const _: () = assert!(MAX_INBOUND == 3584, "the sentence above says so");
 
 read_integer!(
     /// `peering.fwmark`: 0 is none.

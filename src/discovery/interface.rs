@@ -67,6 +67,12 @@ pub struct InterfacePatterns(Vec<String>);
 )]
 pub struct BadPattern(String);
 
+impl BadPattern {
+    pub(super) const fn new(pattern: String) -> Self {
+        Self(pattern)
+    }
+}
+
 impl InterfacePatterns {
     /// Whether an interface of this name takes part.
     pub fn matches(&self, name: &str) -> bool {
@@ -96,11 +102,7 @@ impl TryFrom<Vec<String>> for InterfacePatterns {
     type Error = BadPattern;
 
     fn try_from(patterns: Vec<String>) -> Result<Self, BadPattern> {
-        // What the kernel takes for a name: no slash, no space. Its length is not checked: a pattern may be longer.
-        let is_good = |pattern: &String| {
-            let name = pattern.strip_prefix('!').unwrap_or(pattern);
-            !name.is_empty() && !name.contains(|c: char| c == '/' || c == '!' || c.is_whitespace() || c.is_control())
-        };
+        let is_good = |pattern: &String| is_pattern(pattern.strip_prefix('!').unwrap_or(pattern));
         match patterns.iter().find(|pattern| !is_good(pattern)) {
             Some(bad) => Err(BadPattern(bad.clone())),
             None => Ok(Self(patterns)),
@@ -114,9 +116,14 @@ impl From<InterfacePatterns> for Vec<String> {
     }
 }
 
+/// Whether some name may match: no slash, no space, as the kernel has it. Its length is not checked: a pattern may be longer.
+pub(super) fn is_pattern(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c == '/' || c == '!' || c.is_whitespace() || c.is_control())
+}
+
 /// Whether `pattern` with its `*` and `?` matches all of `name`. Only the last `*` is ever reconsidered, so this is quadratic
 /// at worst.
-fn glob(pattern: &[u8], name: &[u8]) -> bool {
+pub(super) fn glob(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut last_star: Option<(usize, usize)> = None;
     while n < name.len() {

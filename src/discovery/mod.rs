@@ -19,6 +19,7 @@ mod beacon;
 mod interface;
 mod neighbour;
 mod peering;
+mod rules;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -28,7 +29,9 @@ pub use interface::{BadPattern, Interface, InterfacePatterns};
 use neighbour::Neighbour;
 use peering::Peering;
 pub use peering::{PeeringId, PeeringUp, PeeringVerdict};
+pub use rules::{Conduct, InterfaceRule, InterfaceRules, MAX_PRIORITY};
 
+use crate::admission::KeyList;
 use crate::bounded::{BoundedMap, TokenBucket};
 use crate::keys::PublicKey;
 use crate::rng::Rng;
@@ -67,6 +70,10 @@ pub struct DiscoveryConfig {
     pub port: u16,
     /// Which interfaces take part.
     pub interfaces: InterfacePatterns,
+    /// What is done on which of them.
+    pub rules: InterfaceRules,
+    /// Whose beacons count.
+    pub allowed: KeyList,
     /// Our own TUN interface, which never does.
     pub own_interface: Option<String>,
 }
@@ -102,6 +109,12 @@ pub enum BeaconIgnored {
     /// An interface that does not take part.
     #[error("interface {0} does not take part in discovery")]
     OtherInterface(u32),
+    /// An interface where we look for nobody.
+    #[error("nobody is looked for on interface {0}")]
+    NotListening(u32),
+    /// A key that is not allowed.
+    #[error("the key {0} is not in peering.allowed_keys.lan")]
+    NotAllowed(PublicKey),
     /// Announces port 0.
     #[error("{0} accepts no peerings")]
     NoPort(SocketAddr),
@@ -119,6 +132,7 @@ type Target = (PublicKey, u32);
 #[derive(Debug)]
 struct Link {
     interface: Interface,
+    conduct: Conduct,
     next_beacon: Instant,
     quick_until: Instant,
 }
@@ -164,7 +178,9 @@ impl Discovery {
     /// the groups on it and hands in what it hears.
     #[must_use]
     pub fn handle_interface_up(&mut self, interface: Interface, now: Instant) -> bool {
+        let conduct = self.config.rules.conduct(&interface.name);
         let takes_part = interface.multicast
+            && (conduct.listen || conduct.beacon)
             && !interface.point_to_point
             && self.config.own_interface.as_ref() != Some(&interface.name)
             && self.config.interfaces.matches(&interface.name)
@@ -173,7 +189,7 @@ impl Discovery {
             self.handle_interface_down(interface.index);
         } else if self.links.get(&interface.index).is_none_or(|link| link.interface != interface) {
             let index = interface.index;
-            let link = Link { interface, next_beacon: now, quick_until: now + QUICK_TIME };
+            let link = Link { interface, conduct, next_beacon: now, quick_until: now + QUICK_TIME };
             self.links.insert(index, link);
             self.handle_timeout(now);
         }
@@ -188,6 +204,11 @@ impl Discovery {
         self.dialling.retain(|(_, interface), _| *interface != index);
         self.dials.retain(|dial| dial.interface != index);
         self.transmits.retain(|transmit| transmit.interface != index);
+    }
+
+    /// What is done on an interface that takes part.
+    pub fn conduct(&self, index: u32) -> Option<Conduct> {
+        self.links.get(&index).map(|link| link.conduct)
     }
 
     /// A datagram came to [`BEACON_PORT`] on an interface.
@@ -206,6 +227,12 @@ impl Discovery {
             return Ok(());
         }
         let link = self.links.get_mut(&interface).ok_or(BeaconIgnored::OtherInterface(interface))?;
+        if !link.conduct.listen {
+            return Err(BeaconIgnored::NotListening(interface));
+        }
+        if !self.config.allowed.allows(&beacon.key) {
+            return Err(BeaconIgnored::NotAllowed(beacon.key));
+        }
         if beacon.port == 0 {
             return Err(BeaconIgnored::NoPort(from));
         }
@@ -333,7 +360,7 @@ impl Discovery {
         let datagram = Beacon { key: self.config.own_key, port: self.config.port }.encode();
         let mut sent = false;
         for (index, link) in self.links.iter_mut().filter(|(_, link)| link.next_beacon <= now) {
-            let families = link.interface.families();
+            let families = link.interface.families().filter(|_| link.conduct.beacon);
             self.transmits.extend(families.map(|family| Transmit { interface: *index, family, datagram }));
             let interval = if now < link.quick_until { QUICK_INTERVAL } else { SLOW_INTERVAL };
             link.next_beacon = now + jittered(interval, &mut self.rng);

@@ -138,6 +138,11 @@ impl SendWindow {
         self.size().saturating_sub(self.last.outstanding + self.written)
     }
 
+    /// The round trip on the path without our own queue, once it was seen.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.base
+    }
+
     /// When to ask the transport again, if there is no room.
     pub fn look_again_at(&self, now: Instant) -> Instant {
         let excess = (self.last.outstanding + self.written).saturating_sub(self.size()) as f64;

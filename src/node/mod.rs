@@ -16,11 +16,13 @@ pub mod fuzz_body;
 mod inbound;
 mod outbound;
 pub mod outbox;
+pub mod pacer;
 mod peering;
 mod report;
 pub mod requests;
 pub mod resolver;
 pub mod status;
+mod transmit;
 pub mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -44,6 +46,7 @@ use crate::wire::coords::Coords;
 
 pub use crate::node::peering::PeerInfo;
 pub use crate::node::requests::RequestId;
+pub use crate::node::transmit::PeerPolicy;
 pub use crate::router::{PeerKind, PeerMisbehaved, Port};
 
 /// Packets for the host that the caller has not taken yet: one batch of the core loop.
@@ -152,6 +155,8 @@ pub struct Node {
     slow_peerings: usize,
     /// Ports with something to send that the caller has not been told of.
     ready: BTreeSet<Port>,
+    /// Ports that wait for their cap, and until when.
+    paced: BTreeSet<(Instant, Port)>,
     tun_packets: VecDeque<PacketBuf>,
     events: VecDeque<Event>,
 
@@ -196,6 +201,7 @@ impl Node {
             peerings: BTreeMap::new(),
             slow_peerings: 0,
             ready: BTreeSet::new(),
+            paced: BTreeSet::new(),
             tun_packets: VecDeque::new(),
             events: VecDeque::new(),
             icmp_budget: TokenBucket::new(ICMP_RATE, ICMP_RATE, now),
@@ -256,6 +262,7 @@ impl Node {
         let Some(peering) = self.peerings.remove(&port) else { return };
         self.slow_peerings -= usize::from(peering.is_slow());
         self.ready.remove(&port);
+        self.paced.retain(|(_, paced)| *paced != port);
         self.drops.add(DropReason::PeeringClosed, peering.outbox.len() as u64);
         self.router.remove_peer(port, now);
         self.settle(now);
@@ -305,6 +312,7 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.router.handle_timeout(now);
         self.sessions.handle_timeout(now);
+        self.wake_paced(now);
         while let Some(destination) = self.resolver.poll_given_up(now) {
             self.give_up(&destination, now);
         }
@@ -319,30 +327,6 @@ impl Node {
             });
         }
         self.settle(now);
-    }
-
-    /// A port with something to send that was not reported since it was last empty. Call [`Node::poll_transmit`] for it when its peering can
-    /// take more, until that returns nothing.
-    #[must_use]
-    pub fn poll_ready_port(&mut self) -> Option<Port> {
-        self.ready.pop_first()
-    }
-
-    /// The next frame for a peering: protocol frames first, then traffic, fair between flows.
-    #[must_use]
-    pub fn poll_transmit(&mut self, port: Port, now: Instant) -> Option<PacketBuf> {
-        let peering = self.peerings.get_mut(&port)?;
-        let frame = self.router.poll_transmit_to(port).or_else(|| {
-            let (frame, late) = peering.outbox.pop(now);
-            peering.queue_drops += late as u64;
-            self.drops.add(DropReason::QueueFull, late as u64);
-            frame
-        });
-        match &frame {
-            Some(frame) => peering.sent_bytes += frame.len() as u64,
-            None => peering.idle = true,
-        }
-        frame
     }
 
     /// The next packet for the host.
@@ -366,6 +350,7 @@ impl Node {
             self.resolver.poll_timeout(),
             self.waiting.poll_timeout(),
             self.requests.poll_timeout(),
+            self.paced.first().map(|(at, _)| *at),
         ]
         .into_iter()
         .flatten()

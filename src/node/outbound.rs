@@ -133,14 +133,6 @@ impl Node {
         }
     }
 
-    /// Tells how long frames for a peering should be at most, in bytes: where they would take long, TCP's large packets are cut.
-    pub fn set_frame_len(&mut self, port: Port, len: usize) {
-        let Some(peering) = self.peerings.get_mut(&port) else { return };
-        let before = peering.is_slow();
-        peering.frame_len = if len < MAX_FRAME_LEN { len } else { usize::MAX };
-        self.slow_peerings = self.slow_peerings - usize::from(before) + usize::from(peering.is_slow());
-    }
-
     fn seal_packet(&mut self, packet: PacketBuf, destination: Destination, owner: &PublicKey, now: Instant) {
         let flow = flow::of_packet(&packet);
         match self.sessions.seal(owner, packet, now) {
@@ -206,15 +198,11 @@ impl Node {
         let Some(peering) = self.peerings.get_mut(&port) else { return self.drops.count(DropReason::NoNextHop) };
         let dropped = peering.outbox.push(frame, flow, limit, now) as u64;
         peering.queue_drops += dropped;
+        let is_paced = peering.is_paced;
         self.drops.add(DropReason::QueueFull, dropped);
-        self.wake(port);
-    }
-
-    /// A peering has something to send: the caller is told, unless it is fetching already.
-    pub(super) fn wake(&mut self, port: Port) {
-        let Some(peering) = self.peerings.get_mut(&port) else { return };
-        if std::mem::take(&mut peering.idle) {
-            self.ready.insert(port);
+        // While it waits for its cap, more traffic changes nothing.
+        if !is_paced {
+            self.wake(port);
         }
     }
 

@@ -2,8 +2,9 @@
 
 use crate::keys::PublicKey;
 use crate::node::outbox::Outbox;
+use crate::node::pacer::Pacer;
 use crate::router::PeerKind;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::extensions::Extensions;
 
 /// A peering that came up.
@@ -36,6 +37,13 @@ pub(super) struct Peering {
     pub(super) queue_drops: u64,
     /// Longest frame, in bytes, that we make for it if we can choose.
     pub(super) frame_len: usize,
+    pub(super) priority: u8,
+    /// The time of a round trip over it without queueing, once known.
+    pub(super) round_trip: Option<Duration>,
+    /// Its cap, if it has one.
+    pub(super) pacer: Option<Pacer>,
+    /// Whether traffic waits for that.
+    pub(super) is_paced: bool,
 }
 
 impl Peering {
@@ -49,7 +57,16 @@ impl Peering {
             sent_bytes: 0,
             queue_drops: 0,
             frame_len: usize::MAX,
+            priority: 0,
+            round_trip: None,
+            pacer: None,
+            is_paced: false,
         }
+    }
+
+    /// Whether its cap lets the next traffic frame through.
+    pub(super) fn may_send(&mut self, now: Instant) -> bool {
+        self.pacer.as_mut().is_none_or(|pacer| pacer.is_open(now))
     }
 
     /// Whether frames for it should be short.

@@ -3,6 +3,7 @@
 use crate::addr::Address;
 use crate::keys::PublicKey;
 use crate::node::Node;
+use crate::node::pacer::Pacer;
 use crate::node::status::{PeerStatus, SessionStatus, SnakeStatus, Status, TreeStatus};
 use crate::time::Instant;
 
@@ -28,6 +29,8 @@ impl Node {
             packets_sent: self.packets_sent,
             frames_forwarded: self.frames_forwarded,
             drops: drops.iter().map(|(reason, count)| (reason.label().to_owned(), count)).collect(),
+            // Connections are not the node's affair: whoever accepts them fills this in.
+            refused: std::collections::BTreeMap::new(),
         }
     }
 
@@ -49,6 +52,10 @@ impl Node {
             sent_bytes: peering.sent_bytes,
             queued_bytes: peering.outbox.bytes(),
             queue_drops: peering.queue_drops,
+            round_trip_seconds: peering.round_trip.map(|span| span.as_secs_f64()),
+            priority: peering.priority,
+            carries: self.router.carries(*port),
+            max_rate: peering.pacer.as_ref().map(Pacer::bits_per_second),
         };
         self.peerings.iter().map(peer).collect()
     }

@@ -44,6 +44,9 @@ pub struct Status {
     pub frames_forwarded: u64,
     /// Drops by reason; reasons that did not occur are absent.
     pub drops: BTreeMap<String, u64>,
+    /// Peers that were turned away, by reason; reasons that did not occur are absent.
+    #[serde(default)]
+    pub refused: BTreeMap<String, u64>,
 }
 
 /// One peering.
@@ -77,6 +80,18 @@ pub struct PeerStatus {
     pub queued_bytes: usize,
     /// Frames dropped at its queue.
     pub queue_drops: u64,
+    /// Time of a round trip to the peer without queueing, if its transport knows.
+    #[serde(default)]
+    pub round_trip_seconds: Option<f64>,
+    /// Its place among peerings with the same node; the lowest number carries.
+    #[serde(default)]
+    pub priority: u8,
+    /// Whether it carries what goes to this node; false if another peering with it does.
+    #[serde(default)]
+    pub carries: bool,
+    /// Most bits per second that it is given to carry, if that is capped.
+    #[serde(default)]
+    pub max_rate: Option<u64>,
 }
 
 /// Who answers for an address.

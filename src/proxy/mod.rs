@@ -19,7 +19,7 @@ use crate::config::{Host, ProxyKind, ProxyUri};
 /// Most bytes that a proxy may say before the connection is there: what common HTTP servers send as headers at most.
 pub const MAX_ANSWER: usize = 8 << 10;
 
-/// Why a proxy gives no connection. The texts follow "the proxy <address>: ".
+/// Why a proxy gives no connection. The texts follow "the proxy", its address and a colon.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
     /// The first byte of its answer is not that of SOCKS5.

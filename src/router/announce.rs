@@ -31,6 +31,11 @@ impl Router {
         if is_replay(peer, announcement.root) {
             return Err(PeerMisbehaved::ReplayedAnnouncement);
         }
+        let is_repeated = || peer.heard.as_ref().is_some_and(|heard| heard.announcement == announcement);
+        if self.config.rules.no_repeats && is_repeated() {
+            peer.unchecked = None;
+            return Ok(());
+        }
         peer.unchecked = Some(announcement);
         self.check_announcement(from, now)
     }
@@ -73,13 +78,21 @@ impl Router {
             root: announcement.root.key.cmp(&followed.key),
             sequence: announcement.root.sequence.cmp(&followed.sequence),
         };
+        let has_to_wait = self.turn_up(announcement.root, now);
         let is_first = self.store_announcement(from, announcement, now);
+        if is_first {
+            self.choose_carrier(key);
+        }
         let key_is_known =
             self.peers.iter().any(|(port, peer)| port != from && peer.key == key && peer.heard.is_some());
         if self.is_waiting() {
             self.update_tree();
         } else {
-            self.carry_out(self.amended(tree::decide(&update), &update, now), from, is_first, now);
+            let action = if has_to_wait { without(&update) } else { tree::decide(&update) };
+            self.carry_out(self.amended(action, &update, now), from, is_first, now);
+        }
+        if has_to_wait {
+            self.await_returns(now);
         }
         if is_first && !key_is_known {
             self.greet(from, now);
@@ -143,7 +156,7 @@ impl Router {
         });
         match candidates.min() {
             Some((.., port)) => {
-                self.follow(port);
+                self.follow(port, now);
                 self.snake.schedule_bootstrap(now);
             }
             None => self.leave_tree(now),
@@ -175,14 +188,47 @@ impl Router {
         self.timers.set(RouterTimer::Reparent, now + self.config.timings.reparent_wait);
     }
 
+    /// Notes that a peer announced `root`; says whether we may not follow it yet.
+    fn turn_up(&mut self, root: Root, now: Instant) -> bool {
+        if !self.config.rules.damping || root.key == self.tree.root.key {
+            return false;
+        }
+        self.lost_roots.turned_up(&root, now);
+        self.has_to_wait(&root, now)
+    }
+
+    /// Whether `root` is one that came and went so often that we may not follow it yet.
+    fn has_to_wait(&self, root: &Root, now: Instant) -> bool {
+        self.config.rules.damping && root.key != self.tree.root.key && self.lost_roots.waits_until(root, now).is_some()
+    }
+
+    /// Sets the timer for the first of the roots that peers follow and we may not.
+    fn await_returns(&mut self, now: Instant) {
+        let roots = self.peers.iter().filter_map(|(_, peer)| peer.root());
+        let waiting = roots.filter(|root| root.key != self.tree.root.key);
+        match waiting.filter_map(|root| self.lost_roots.waits_until(&root, now)).min() {
+            Some(until) => self.timers.set(RouterTimer::Return, until),
+            None => self.timers.clear(RouterTimer::Return),
+        }
+    }
+
+    /// A root has waited long enough.
+    pub(super) fn let_roots_return(&mut self, now: Instant) {
+        // Whoever waits to choose a parent will look at all of them then.
+        if !self.is_waiting() {
+            self.select_parent(self.tree.root, now);
+        }
+        self.await_returns(now);
+    }
+
     fn carry_out(&mut self, action: Action, from: Port, is_first: bool, now: Instant) {
         match action {
             Action::Ignore => self.update_tree(),
             Action::AcceptUpdate => {
                 self.update_tree();
-                self.announce_to_all();
+                self.announce_to_all(now);
             }
-            Action::AcceptParent => self.follow(from),
+            Action::AcceptParent => self.follow(from, now),
             Action::SelectParent => {
                 self.update_tree();
                 self.select_parent(self.tree.root, now);
@@ -204,14 +250,14 @@ impl Router {
         let lifetime = self.config.timings.announcement_lifetime;
         let candidates = self.peers.iter().filter_map(|(port, peer)| {
             let heard = peer.heard.as_ref()?;
-            let is_fresh = !heard.at.has_passed(lifetime, now);
+            let is_fresh = !heard.at.has_passed(lifetime, now) && !self.has_to_wait(&heard.announcement.root, now);
             let (root, order, has_loop) = (heard.announcement.root, heard.order, heard.has_loop);
             Some((port, Candidate { root, order, is_fresh, has_loop }))
         });
         match tree::select(self.own, current, candidates) {
             None if self.tree.parent.is_some() => self.become_root(now),
             Some(port) if self.tree.parent != Some(port) && !self.keeps_parent_over(port, now) => {
-                self.follow(port);
+                self.follow(port, now);
                 self.snake.schedule_bootstrap(now);
             }
             _ => {}
@@ -226,22 +272,39 @@ impl Router {
     }
 
     /// Makes `port` the parent.
-    fn follow(&mut self, port: Port) {
+    fn follow(&mut self, port: Port, now: Instant) {
         self.tree.parent = Some(port);
         self.update_tree();
-        self.announce_to_all();
+        self.announce_to_all(now);
     }
 
     /// Leaves the parent, if there is one, and announces ourselves.
     pub(super) fn become_root(&mut self, now: Instant) {
+        if self.config.rules.damping && self.tree.root.key != self.own {
+            self.lost_roots.lost(self.tree.root, now);
+        }
         self.tree.parent = None;
         self.tree.own_sequence = self.tree.own_sequence.saturating_add(1);
         self.timers.set(RouterTimer::RootRefresh, now + self.config.timings.root_refresh);
         self.update_tree();
-        self.announce_to_all();
+        self.announce_to_all(now);
     }
 
-    fn announce_to_all(&mut self) {
+    /// Owes all peers our announcement, or if there were too many lately, puts that off until the next tick. That we left the tree is never
+    /// put off: who waits for a parent counts on hearing of it in time, or would follow us, and ghosts of lost roots would walk the network.
+    fn announce_to_all(&mut self, now: Instant) {
+        self.tree.is_untold = true;
+        let leaves_tree = self.tree.parent.is_none();
+        if leaves_tree || !self.config.rules.damping || self.haste.announcements.take(1, now) {
+            self.catch_up_announcing();
+        }
+    }
+
+    /// Owes all peers our announcement if that was put off.
+    pub(super) fn catch_up_announcing(&mut self) {
+        if !std::mem::take(&mut self.tree.is_untold) {
+            return;
+        }
         for port in self.peers.ports() {
             self.outgoing.announce(port);
         }
@@ -298,6 +361,11 @@ impl Router {
         // What `parse` accepts leaves room for our entry.
         frame::announcement(&extended.encode()).inspect_err(|_| self.drops.count(DropReason::FrameOverflow)).ok()
     }
+}
+
+/// What to do about an announcement of a root that we may not follow yet.
+fn without(update: &Update) -> Action {
+    if update.from_parent { Action::BecomeRootAndWait } else { Action::Ignore }
 }
 
 /// Whether the peering already told of a later sequence of the same root (§4.1).

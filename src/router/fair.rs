@@ -159,6 +159,25 @@ impl<V> FairTable<V> {
         });
     }
 
+    /// Charges all entries of one peering to another. They keep their age.
+    pub(super) fn hand_to(&mut self, lost: Port, heir: Port) {
+        let all = self.by_age.range((lost, 0)..=(lost, u64::MAX)).map(|((_, stamp), key)| (*stamp, *key));
+        for (stamp, key) in all.collect::<Vec<_>>() {
+            self.by_age.remove(&(lost, stamp));
+            self.by_age.insert((heir, stamp), key);
+            self.shares.subtract(lost);
+            self.shares.add(heir);
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.owner = heir;
+            }
+        }
+    }
+
+    /// Changes all entries.
+    pub(super) fn update(&mut self, mut change: impl FnMut(&mut V)) {
+        self.entries.values_mut().for_each(|entry| change(&mut entry.value));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -67,7 +67,7 @@ impl Router {
         if self.config.hop_limiting {
             frame::set_hop_limit(frame, hop_limit - 1);
         }
-        Ok(Verdict::Forward(port))
+        Ok(Verdict::Forward(self.carrier(port, from)))
     }
 
     /// Makes `payload` a traffic frame to the node `to`: the header goes into its headroom, for the first hop. With
@@ -105,7 +105,7 @@ impl Router {
             watermark,
         };
         match frame::emit_traffic(payload, &header) {
-            Ok(()) => Verdict::Forward(port),
+            Ok(()) => Verdict::Forward(self.carrier(port, OURSELVES)),
             Err(_) => Verdict::Drop(DropReason::FrameOverflow),
         }
     }
@@ -113,7 +113,7 @@ impl Router {
     /// Through which peering [`Router::originate`] would send a frame now.
     pub fn first_hop(&self, to: &PublicKey, coords: Option<&Coords>, now: Instant) -> Option<Port> {
         match self.first_step(to, coords, now) {
-            Ok(Step::ByCoordinates(port) | Step::ByKey(port, _)) => Some(port),
+            Ok(Step::ByCoordinates(port) | Step::ByKey(port, _)) => Some(self.carrier(port, OURSELVES)),
             Ok(Step::Deliver) | Err(_) => None,
         }
     }

@@ -8,14 +8,15 @@
 //! - `api`: what goes in and comes out;
 //! - `peers`: the peerings and what they announced; `tree`, `announce`: the spanning tree;
 //! - `snake`: routes that bootstraps left; `notices`: news of their end; `broadcast`: wakeup broadcasts;
-//! - `next_hop`, `forward`: from state to verdict;
+//! - `next_hop`, `forward`: from state to verdict; `siblings`: several peerings with one node;
 //! - `profile`: where we may differ from the reference, and by how much;
-//! - `fair`, `budget`, `outgoing`, `events`, `timers`: what keeps it bounded, and in time.
+//! - `fair`, `budget`, `damping`, `outgoing`, `events`, `timers`: what keeps it bounded, and in time.
 
 mod announce;
 mod api;
 mod broadcast;
 mod budget;
+mod damping;
 mod events;
 mod fair;
 mod forward;
@@ -24,6 +25,7 @@ mod notices;
 mod outgoing;
 mod peers;
 mod profile;
+mod siblings;
 mod snake;
 pub mod status;
 #[cfg(test)]
@@ -33,6 +35,7 @@ mod tree;
 #[cfg(test)]
 mod vectors;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use self::api::{
@@ -44,6 +47,7 @@ pub use self::timers::{RouterTimer, Timings};
 
 use self::broadcast::Broadcasts;
 use self::budget::Pool;
+use self::damping::{Haste, LostRoots};
 use self::events::Events;
 use self::next_hop::SignerIndex;
 use self::outgoing::{Outgoing, Queues};
@@ -70,7 +74,11 @@ pub struct Router {
     /// The last sequence that we signed a bootstrap or broadcast with.
     last_sequence: u64,
     peers: Peers,
+    /// For peerings that do not carry: which one with the same node does.
+    carriers: BTreeMap<Port, Port>,
     tree: Tree,
+    lost_roots: LostRoots,
+    haste: Haste,
     signers: SignerIndex,
     snake: Snake,
     broadcasts: Broadcasts,
@@ -95,7 +103,10 @@ impl Router {
             clock,
             last_sequence: 0,
             peers: Peers::default(),
+            carriers: BTreeMap::new(),
             tree: Tree::new(own, config.initial_sequence),
+            lost_roots: LostRoots::default(),
+            haste: Haste::new(now),
             signers: SignerIndex::default(),
             snake: Snake::new(config.max_routes, now),
             broadcasts: Broadcasts::new(now + config.timings.broadcast, now),
@@ -143,8 +154,10 @@ impl Router {
         self.drops.add(DropReason::PeeringClosed, self.outgoing.forget(port) as u64);
         self.events.forget(port);
         if self.peers.is_empty() {
+            self.carriers.clear();
             return self.start_over(now);
         }
+        self.bequeath(port, peer.key, peer.extensions);
         let notices = self.notices_of_loss(port);
         self.forget_routes(port, now);
         if self.tree.parent == Some(port) && self.config.rules.second_parent {
@@ -168,6 +181,7 @@ impl Router {
         self.tree.accepted = 0;
         self.timers.clear(RouterTimer::Reparent);
         self.timers.clear(RouterTimer::Maintenance);
+        self.timers.clear(RouterTimer::Return);
         self.become_root(now);
     }
 
@@ -207,8 +221,10 @@ impl Router {
             match timer {
                 RouterTimer::RootRefresh => self.become_root(now),
                 RouterTimer::ParentExpiry | RouterTimer::Reparent => self.select_parent_anew(now),
+                RouterTimer::Return => self.let_roots_return(now),
                 RouterTimer::Maintenance => {
                     self.check_waiting_announcements(now);
+                    self.catch_up_announcing();
                     self.maintain_snake(now);
                 }
                 RouterTimer::Broadcast => self.maintain_broadcasts(now),

@@ -8,7 +8,7 @@ use super::next_hop::Rank;
 use super::{MAX_PORT, PeerKind, Port, notices};
 use crate::bounded::TokenBucket;
 use crate::keys::PublicKey;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::coords::Coords;
 use crate::wire::extensions::Extensions;
 use crate::wire::tree::{Announcement, Hop, Root};
@@ -36,6 +36,10 @@ pub(super) struct Heard {
 pub(super) struct Peer {
     pub(super) key: PublicKey,
     pub(super) kind: PeerKind,
+    /// Its place among the peerings with the same node.
+    pub(super) priority: u8,
+    /// The time of a round trip over it without queueing, once known.
+    pub(super) round_trip: Option<Duration>,
     pub(super) heard: Option<Heard>,
     /// An announcement that waits until its signatures may be checked; only the latest.
     pub(super) unchecked: Option<Announcement>,
@@ -54,6 +58,8 @@ impl Peer {
         Self {
             key,
             kind,
+            priority: 0,
+            round_trip: None,
             heard: None,
             unchecked: None,
             tree_checks: Allowance::for_announcements(now),

@@ -19,22 +19,47 @@ pub struct Rules {
     /// A node whose parent moves goes along if that cannot make a loop, and takes a second parent at once that is no deeper than it ever
     /// was under this root, instead of leaving the tree for a second.
     pub second_parent: bool,
+    /// An announcement that says what its sender said last is no news. The reference takes one from its parent for a sign that the parent
+    /// hangs below it, and a node that follows its parent's moves would pass it on to all, again and again.
+    pub no_repeats: bool,
+    /// A root that comes and goes has to wait, longer each time, and what many changes in a row call for is spaced out.
+    pub damping: bool,
     /// Wakeup broadcasts are hints: of those that arrive in a burst only the first are checked, remembered and passed on.
     pub few_hints: bool,
     /// Who loses a peering tells the nodes whose routes went through it, as far as they announced to understand that: see
     /// [`Extensions::ROUTE_NOTICES`].
     pub notices: bool,
+    /// Of several peerings with one node the one with the lowest priority carries, and when one of them ends another inherits its routes.
+    pub siblings: bool,
 }
 
 impl Rules {
     /// None of them: the reference's rules.
     pub const fn strict() -> Self {
-        Self { hand_over: false, one_root: false, second_parent: false, few_hints: false, notices: false }
+        Self {
+            hand_over: false,
+            one_root: false,
+            second_parent: false,
+            no_repeats: false,
+            damping: false,
+            few_hints: false,
+            notices: false,
+            siblings: false,
+        }
     }
 
     /// All of them.
     pub const fn improved() -> Self {
-        Self { hand_over: true, one_root: true, second_parent: true, few_hints: true, notices: true }
+        Self {
+            hand_over: true,
+            one_root: true,
+            second_parent: true,
+            no_repeats: true,
+            damping: true,
+            few_hints: true,
+            notices: true,
+            siblings: true,
+        }
     }
 }
 

@@ -67,6 +67,15 @@ impl Route {
         now < self.live_until
     }
 
+    fn hand_to(&mut self, lost: Port, heir: Port) {
+        if self.via == lost {
+            self.via = heir;
+        }
+        if self.next == Some(lost) {
+            self.next = Some(heir);
+        }
+    }
+
     /// The bootstrap did not get where it went. Whoever shows up next is nearer than nobody, even if it is the same successor again.
     pub(super) fn lose_way_on(&mut self) {
         (self.next, self.kept.successor, self.is_reported) = (None, PublicKey::FULL, true);
@@ -143,6 +152,18 @@ impl Snake {
             }
             Some((_, route)) if route.next == Some(port) => route.next = None,
             _ => {}
+        }
+    }
+
+    /// A peering ended, and another one with the same node takes its place.
+    pub(super) fn hand_to(&mut self, lost: Port, heir: Port) {
+        self.routes.hand_to(lost, heir);
+        self.routes.update(|route| route.hand_to(lost, heir));
+        if let Some((_, route)) = &mut self.descending {
+            route.hand_to(lost, heir);
+        }
+        if let Some((_, port)) = self.successor.as_mut().filter(|(_, port)| *port == lost) {
+            *port = heir;
         }
     }
 
@@ -390,12 +411,24 @@ impl Router {
             self.snake.pause = settling;
             self.snake.bootstrap_due = self.snake.bootstrap_due.min(now + settling);
         }
-        if self.tree.parent.is_some() && self.snake.bootstrap_due <= now {
+        if self.tree.parent.is_some() && self.snake.bootstrap_due <= now && self.may_bootstrap(now) {
             self.snake.bootstrap_due = now + self.snake.pause;
             self.snake.pause = (self.snake.pause + settling).min(bootstrap);
             self.bootstrap(now);
         }
         self.timers.set(RouterTimer::Maintenance, now + maintenance);
+    }
+
+    /// Whether a bootstrap that is due may go out, or has to wait for its usual time because too many came earlier than that.
+    fn may_bootstrap(&mut self, now: Instant) -> bool {
+        let usual =
+            self.snake.bootstrapped_at.map(|at| at + self.config.timings.bootstrap).filter(|usual| now < *usual);
+        let Some(usual) = usual.filter(|_| self.config.rules.damping) else { return true };
+        let is_early = self.haste.bootstraps.take(1, now);
+        if !is_early {
+            self.snake.bootstrap_due = usual;
+        }
+        is_early
     }
 
     /// Sends a bootstrap of our own towards our successor. A root has none.

@@ -11,14 +11,17 @@ pub enum RouterTimer {
     ParentExpiry,
     /// The wait after losing trust in the parent ends.
     Reparent,
-    /// The snake's tick: expire routes, bootstrap; and check announcements that had to wait.
+    /// A root that had to wait may be followed.
+    Return,
+    /// The snake's tick: expire routes, bootstrap; check announcements that had to wait, and send ours that had to.
     Maintenance,
     /// Broadcast that we are awake, forget old broadcasts of others.
     Broadcast,
 }
 
 impl RouterTimer {
-    const ALL: [Self; 5] = [Self::RootRefresh, Self::ParentExpiry, Self::Reparent, Self::Maintenance, Self::Broadcast];
+    const ALL: [Self; 6] =
+        [Self::RootRefresh, Self::ParentExpiry, Self::Reparent, Self::Return, Self::Maintenance, Self::Broadcast];
 }
 
 /// The router's intervals and lifetimes.

@@ -105,6 +105,8 @@ pub(super) struct Tree {
     pub(super) shallowest: (Root, usize),
     /// Peers that follow the same root and sequence, those to be preferred first, with their coordinates.
     pub(super) neighbours: Vec<(Port, Coords)>,
+    /// Our peers have not been told of our place yet: there were too many changes.
+    pub(super) is_untold: bool,
     /// What we sign announcements with, made when the first one is sent. It is the same for all peers.
     pub(super) signature: Option<Signature>,
 }
@@ -120,6 +122,7 @@ impl Tree {
             coords: Coords::default(),
             shallowest: (Root { key: own, sequence: own_sequence }, 0),
             neighbours: Vec::new(),
+            is_untold: false,
             signature: None,
         }
     }

@@ -5,6 +5,7 @@
 //! their way. While there is more to take the next turn follows at once, otherwise the loop sleeps until an input has something or a
 //! deadline comes.
 
+mod admit;
 mod requests;
 
 use std::collections::BTreeMap;
@@ -14,12 +15,12 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::admission::{AllowedKeys, Direction, Refusal};
 use crate::control::Reply;
 use crate::discovery::PeeringVerdict;
 use crate::drops::DropReason;
-use crate::keys::PublicKey;
 use crate::link::ProvenKeys;
-use crate::node::{Event, Node, PeerInfo, RequestId};
+use crate::node::{Event, Node, PeerInfo, PeerPolicy, RequestId};
 use crate::router::Port;
 use crate::shell::clock::{Clock, MAX_WAIT, SleepWatch};
 use crate::shell::control_socket::Call;
@@ -53,6 +54,8 @@ pub(crate) struct Accepted {
     pub(crate) incoming: Incoming,
     /// Whether it came to the listener whose port our beacons announce.
     pub(crate) lan: bool,
+    /// What is wanted of peerings that come to this listener.
+    pub(crate) policy: PeerPolicy,
 }
 
 /// What the core is made of.
@@ -75,6 +78,8 @@ pub(crate) struct CoreParts {
     pub(crate) network: (Arc<Snapshot>, mpsc::Receiver<Arc<Snapshot>>),
     /// Refuse peers whose key the transport did not prove.
     pub(crate) require_authenticated: bool,
+    /// Whose peerings are wanted.
+    pub(crate) allowed: AllowedKeys,
     /// The clock.
     pub(crate) clock: Clock,
 }
@@ -94,6 +99,7 @@ pub(crate) struct Core {
     /// Who waits for the answer to which question, and what to say if there is none.
     questions: BTreeMap<RequestId, (oneshot::Sender<Reply>, String)>,
     require_authenticated: bool,
+    allowed: AllowedKeys,
     proven: ProvenKeys,
     clock: Clock,
     timer: Timer,
@@ -112,8 +118,19 @@ struct LogBudget {
 impl Core {
     /// A core that has not run yet. Must be made within the runtime.
     pub(crate) fn new(parts: CoreParts) -> Self {
-        let CoreParts { node, tun, peerings, wanted, accepted, calls, mut lan, network, require_authenticated, clock } =
-            parts;
+        let CoreParts {
+            node,
+            tun,
+            peerings,
+            wanted,
+            accepted,
+            calls,
+            mut lan,
+            network,
+            require_authenticated,
+            allowed,
+            clock,
+        } = parts;
         let now = clock.now();
         if let Some(lan) = &mut lan {
             lan.network_changed(&network.0, now);
@@ -131,6 +148,7 @@ impl Core {
             network_changes: network.1,
             questions: BTreeMap::new(),
             require_authenticated,
+            allowed,
             proven: ProvenKeys::default(),
             clock,
             timer: Timer::new(clock),
@@ -294,14 +312,33 @@ impl Core {
     }
 
     fn peer_up(&mut self, id: PeeringId, PeerUp { key, proven: authenticated, extensions }: PeerUp, now: Instant) {
+        let Some(peering) = self.peerings.get(id) else { return };
+        let (ends, peering_uri) = (peering.ends, peering.uri.clone());
+        let direction = match &peering.origin {
+            Origin::Inbound => Direction::Inbound,
+            Origin::Wanted(_) => Direction::Outbound { pinned: peering.pinned },
+            Origin::Lan { .. } => Direction::Lan,
+        };
         if let Err(reason) = self.check_identity(&key, authenticated, now) {
+            let why = if self.require_authenticated { Refusal::Unproven } else { Refusal::Claimed };
+            self.refuse(why, &format!("{key} at {peering_uri}"), now);
             self.close(id, reason, now);
             return;
         }
+        if let Err(why) = self.allowed.check(&key, direction) {
+            self.refuse(why, &format!("{key} at {peering_uri}"), now);
+            self.close(id, &format!("the peer has the key {key}, and {why}"), now);
+            return;
+        }
         let Some(peering) = self.peerings.get(id) else { return };
-        let ends = peering.ends;
         let (uri, origin) = (peering.uri.clone(), peering.origin.clone());
         let (kind, inbound) = (peering.kind, origin.is_inbound());
+        let policy = match (&origin, &self.lan) {
+            (Origin::Lan { interface, .. }, Some(lan)) => {
+                PeerPolicy { priority: lan.priority(*interface), ..peering.policy }
+            }
+            _ => peering.policy,
+        };
         let info = PeerInfo { key, kind, uri: uri.clone(), inbound, authenticated, extensions };
         let verdict = match (&origin, ends, &mut self.lan) {
             (Origin::Lan { interface, .. }, Some(ends), Some(lan)) => lan.peering_up(id, *interface, ends, &info, now),
@@ -314,6 +351,7 @@ impl Core {
         match self.node.add_peer(info, now) {
             Ok(port) => {
                 self.peerings.up(id, PeerIs { key, proven: authenticated, port });
+                self.node.set_policy(port, policy, now);
                 if let Origin::Wanted(name) = &origin {
                     self.wanted.up(name, now);
                 }
@@ -325,28 +363,6 @@ impl Core {
         if let PeeringVerdict::Replace(old) = verdict {
             self.close(PeeringId(old.0), "another peering with this neighbour replaces it", now);
         }
-    }
-
-    /// Whether who came with this key may be taken for its owner. Where the owner has proven it, those who had only claimed it are sent away.
-    fn check_identity(&mut self, key: &PublicKey, proven: bool, now: Instant) -> Result<(), &'static str> {
-        if proven {
-            self.proven.handle_proof(*key, now);
-            for id in self.peerings.claiming(key) {
-                self.close(id, "the owner of this key has proven it elsewhere, and this peer has not", now);
-            }
-            return Ok(());
-        }
-        if self.require_authenticated {
-            return Err(
-                "the other side cannot prove its key (a plain Pinecone node), and peering.require_authenticated is set",
-            );
-        }
-        if !self.proven.believes_claim(key, now) {
-            return Err(
-                "the owner of this key has proven it before and this peer does not: somebody replays a recorded hello",
-            );
-        }
-        Ok(())
     }
 
     /// Ends a peering, or takes note that it ended.
@@ -378,24 +394,6 @@ impl Core {
             }
             Origin::Inbound if up.is_none() => tracing::debug!("no peering with {uri}: {reason}"),
             Origin::Inbound => {}
-        }
-    }
-
-    fn accept(&mut self, Accepted { incoming, lan }: Accepted) {
-        let ends = incoming.ends();
-        let remote = ends.remote;
-        let origin = if lan {
-            let interface = self.lan.as_ref().and_then(|lan| lan.interface_of(ends, &self.network));
-            let Some(interface) = interface else {
-                tracing::debug!(%remote, "turned a connection away: it came over no link that we look for peers on");
-                return;
-            };
-            Origin::Lan { interface, dialled: None }
-        } else {
-            Origin::Inbound
-        };
-        if self.peerings.accept(incoming, origin).is_none() {
-            tracing::debug!(%remote, "turned a connection away: there are too many");
         }
     }
 

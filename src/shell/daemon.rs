@@ -13,10 +13,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::addr::{Address, Subnet};
+use crate::admission::Limits;
 use crate::config::{Config, ListenUri, Scheme, SessionCipher, TunName};
 use crate::discovery::DiscoveryConfig;
 use crate::keys::Keypair;
-use crate::node::{Node, NodeConfig};
+use crate::node::{Node, NodeConfig, PeerPolicy};
 use crate::rng::Rng;
 use crate::router::Profile;
 use crate::shell::clock::{Clock, random_seed};
@@ -196,7 +197,8 @@ async fn start_core(
     let tls = NodeTls::new(Arc::clone(&keypair))?.with_ca_file(config.peering.tls_ca_file.clone());
     let tls = Arc::new(tls);
     let underlay = Arc::new(Underlay::new(config));
-    let mut peerings = Peerings::new(greeting, rng.fork(), Arc::clone(&tls), clock);
+    let limits = Limits { inbound: config.peering.max_inbound, per_source: config.peering.max_inbound_per_source };
+    let mut peerings = Peerings::new(greeting, limits, rng.fork(), Arc::clone(&tls), clock);
     peerings.0.set_underlay(Arc::clone(&underlay));
     let node_config = NodeConfig {
         mtu: config.tun.mtu,
@@ -214,7 +216,14 @@ async fn start_core(
     listen(config, &tls, &underlay, &accepted_sender)?;
     let lan = listen_to_neighbours(config, &tls, &underlay, &accepted_sender).map(|port| {
         let own_interface = Some(host.1.to_owned()).filter(|name| !name.is_empty());
-        let config = DiscoveryConfig { own_key, port, interfaces: config.discovery.interfaces.clone(), own_interface };
+        let config = DiscoveryConfig {
+            own_key,
+            port,
+            interfaces: config.discovery.interfaces.clone(),
+            rules: config.discovery.interface.clone(),
+            allowed: config.peering.allowed_keys.lan.clone(),
+            own_interface,
+        };
         Lan::new(config, rng.fork(), now)
     });
     let mut wanted = Wanted::new(rng.fork());
@@ -237,6 +246,7 @@ async fn start_core(
         lan,
         network: watch_network().await,
         require_authenticated: config.peering.require_authenticated,
+        allowed: config.peering.allowed_keys.clone(),
         clock,
     };
     Ok(tokio::spawn(Core::new(parts).run()))
@@ -252,7 +262,7 @@ fn listen(
         let listener = transport::listen(uri, tls, underlay)
             .map_err(|error: ListenError| DaemonError::Listen(format!("{uri}: {error}")))?;
         tracing::info!("listening on {}", listener.uri());
-        tokio::spawn(accept_all(listener, false, accepted.clone()));
+        tokio::spawn(accept_all(listener, false, uri.policy, accepted.clone()));
     }
     Ok(())
 }
@@ -268,11 +278,16 @@ fn listen_to_neighbours(
     if !config.discovery.enabled {
         return None;
     }
-    let anywhere = ListenUri { scheme: Scheme::Tcp, address: (Ipv6Addr::UNSPECIFIED, 0).into(), interface: None };
+    let anywhere = ListenUri {
+        scheme: Scheme::Tcp,
+        address: (Ipv6Addr::UNSPECIFIED, 0).into(),
+        interface: None,
+        policy: PeerPolicy::default(),
+    };
     match transport::listen(&anywhere, tls, underlay) {
         Ok(listener) => {
             let port = listener.port();
-            tokio::spawn(accept_all(listener, true, accepted.clone()));
+            tokio::spawn(accept_all(listener, true, PeerPolicy::default(), accepted.clone()));
             port
         }
         Err(error) => {
@@ -283,11 +298,11 @@ fn listen_to_neighbours(
 }
 
 /// Hands all connections of a listener to the core, for as long as it takes them.
-async fn accept_all(listener: Listener, lan: bool, accepted: mpsc::Sender<Accepted>) {
+async fn accept_all(listener: Listener, lan: bool, policy: PeerPolicy, accepted: mpsc::Sender<Accepted>) {
     loop {
         match listener.accept().await {
             Ok(incoming) => {
-                if accepted.send(Accepted { incoming, lan }).await.is_err() {
+                if accepted.send(Accepted { incoming, lan, policy }).await.is_err() {
                     return;
                 }
             }

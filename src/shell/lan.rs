@@ -80,7 +80,7 @@ impl Lan {
         self.send();
     }
 
-    /// The index of the interface that a LAN connection runs over, if that takes part.
+    /// The index of the interface that a LAN connection runs over, if we announce ourselves there.
     pub(crate) fn interface_of(&self, ends: Ends, network: &Snapshot) -> Option<u32> {
         let Remote::Ip(remote) = ends.remote else { return None };
         let index = match remote {
@@ -88,7 +88,12 @@ impl Lan {
             SocketAddr::V6(remote) if remote.scope_id() != 0 => remote.scope_id(),
             _ => network.owner(ends.local?)?.index,
         };
-        self.links.contains_key(&index).then_some(index)
+        self.discovery.conduct(index).is_some_and(|conduct| conduct.beacon).then_some(index)
+    }
+
+    /// The priority of peerings over an interface.
+    pub(crate) fn priority(&self, interface: u32) -> u8 {
+        self.discovery.conduct(interface).map_or(0, |conduct| conduct.priority)
     }
 
     /// Beacons that came. True if there may be more.
@@ -99,7 +104,7 @@ impl Lan {
             match self.discovery.handle_beacon(interface, from, &datagram, now) {
                 Ok(()) => {}
                 // One that was on its way while its link went down.
-                Err(BeaconIgnored::OtherInterface(_)) => {}
+                Err(BeaconIgnored::OtherInterface(_) | BeaconIgnored::NotListening(_)) => {}
                 Err(reason) => tracing::debug!("ignored a beacon from {from}: {reason}"),
             }
         }
@@ -219,13 +224,16 @@ fn told(interface: &netlink::Interface) -> Interface {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::InterfacePatterns;
+    use crate::admission::KeyList;
+    use crate::discovery::{InterfacePatterns, InterfaceRules};
 
     fn lan(own_interface: Option<&str>) -> Lan {
         let config = DiscoveryConfig {
             own_key: PublicKey([1; 32]),
             port: 4_000,
             interfaces: InterfacePatterns::default(),
+            rules: InterfaceRules::default(),
+            allowed: KeyList::default(),
             own_interface: own_interface.map(Into::into),
         };
         Lan::new(config, Rng::new([1; 32]), Instant::ZERO)

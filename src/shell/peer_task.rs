@@ -37,6 +37,9 @@ pub(crate) const BATCH_BYTES: usize = 128 << 10;
 /// A peer that takes no byte for this long is gone (specification §2.2).
 const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Where little is written the path is looked at this often, to know the round trip.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Names a peering from its first dialling to its end; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PeeringId(pub(crate) u64);
@@ -120,6 +123,8 @@ pub(crate) struct Written {
     pub(crate) room: usize,
     /// Longest frame that does not hold up others for long.
     pub(crate) frame_len: usize,
+    /// The round trip to the peer without queueing, if it is known.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 /// Runs a peering from dialling to its end, which it tells the core. The time for the hello begins at `hello_since`, or else with the
@@ -159,6 +164,7 @@ async fn run_connected(connection: Connection, link: Link, channels: Channels, c
         batches: channels.batches,
         written: channels.written,
         window: SendWindow::default(),
+        sampled_at: None,
         look_for_room: None,
         timer: Timer::new(clock),
         clock,
@@ -175,6 +181,8 @@ struct PeerTask {
     batches: mpsc::Receiver<Batch>,
     written: mpsc::UnboundedSender<Written>,
     window: SendWindow,
+    /// When the transport was asked about its path last.
+    sampled_at: Option<Instant>,
     /// When to look for room for the next batch; none if none was written, or that is told.
     look_for_room: Option<Instant>,
     timer: Timer,
@@ -366,7 +374,9 @@ impl PeerTask {
         if self.look_for_room.is_none_or(|at| at > now) {
             return;
         }
-        if self.window.wants_sample() {
+        let is_old = self.sampled_at.is_none_or(|at| at.has_passed(SAMPLE_INTERVAL, now));
+        if self.window.wants_sample() || is_old {
+            self.sampled_at = Some(now);
             let Some(sample) = self.stream.path() else { return self.send_room(BATCH_BYTES, usize::MAX) };
             self.window.handle_sample(sample, now);
         }
@@ -381,7 +391,7 @@ impl PeerTask {
 
     fn send_room(&mut self, room: usize, frame_len: usize) {
         self.look_for_room = None;
-        let _ = self.written.send(Written { id: self.id, room, frame_len });
+        let _ = self.written.send(Written { id: self.id, room, frame_len, round_trip: self.window.round_trip() });
     }
 
     /// Puts the core's next frames to write into `outgoing`.

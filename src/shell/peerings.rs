@@ -11,11 +11,12 @@ use std::task::{Context, Poll};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::admission::{Admission, Limits, MAX_INBOUND, Refusal};
 use crate::config::PeerUri;
 use crate::keys::{Keypair, PublicKey};
 use crate::link::window::SendWindow;
 use crate::link::{LinkConfig, PasswordKey, ProofConfig, Side};
-use crate::node::Node;
+use crate::node::{Node, PeerPolicy};
 use crate::rng::Rng;
 use crate::router::{MAX_PORT, PeerKind, Port};
 use crate::shell::clock::Clock;
@@ -25,19 +26,12 @@ use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, 
 use crate::shell::transport::quic::Dialler;
 use crate::shell::transport::tls::NodeTls;
 use crate::shell::transport::underlay::Underlay;
-use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, Remote, tcp};
+use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, tcp};
 use crate::shell::wanted::MAX_WANTED;
 use crate::time::Instant;
 use crate::wire::extensions::Extensions;
 use crate::wire::hello::{HELLO_LEN, Hello};
 
-/// Inbound connections without a hello, at a time. Each costs a socket and buffers of 16 KiB (WebSocket: 48 KiB; TLS: some
-/// 32 KiB more, and at most 100 KiB more while its handshake is under way) for at most 10 s.
-pub(crate) const MAX_PENDING: usize = 64;
-/// The same from one source: nodes behind one NAT hardly ever all connect within one second.
-pub(crate) const MAX_PENDING_PER_SOURCE: usize = 8;
-/// Inbound peerings in all: hubs have thousands. The other ports stay for peers and neighbours that we dial.
-pub(crate) const MAX_INBOUND: usize = MAX_PORT as usize - 511;
 const _: () = assert!(MAX_INBOUND + MAX_WANTED < MAX_PORT as usize);
 /// Batches of all peerings that wait for the core: two turns of it, at most 1 MiB.
 const EVENT_QUEUE: usize = 8;
@@ -70,6 +64,10 @@ impl Origin {
 pub(crate) struct Peering {
     /// Where it comes from.
     pub(crate) origin: Origin,
+    /// Whether the key that it must have was written into its URI.
+    pub(crate) pinned: bool,
+    /// What is wanted of it.
+    pub(crate) policy: PeerPolicy,
     /// What carries it.
     pub(crate) kind: PeerKind,
     /// Where it was dialled or came from, for people.
@@ -123,6 +121,8 @@ pub(crate) struct Peerings {
     /// How often the network has changed, for those that follow.
     network: watch::Sender<u64>,
     clock: Clock,
+    /// Who of those that connect gets a place.
+    pub(crate) admission: Admission,
 }
 
 /// What every peering of ours says of itself.
@@ -144,7 +144,13 @@ impl Greeting {
 
 impl Peerings {
     /// No peerings. `rng` makes their nonces.
-    pub(crate) fn new(greeting: Greeting, rng: Rng, tls: Arc<NodeTls>, clock: Clock) -> (Self, PeerInputs) {
+    pub(crate) fn new(
+        greeting: Greeting,
+        limits: Limits,
+        rng: Rng,
+        tls: Arc<NodeTls>,
+        clock: Clock,
+    ) -> (Self, PeerInputs) {
         let (events, events_to_core) = mpsc::channel(EVENT_QUEUE);
         // Holds at most one message per peering: each has one batch under way.
         let (written, written_to_core) = mpsc::unbounded_channel();
@@ -161,6 +167,7 @@ impl Peerings {
             underlay: Arc::default(),
             network: watch::Sender::new(0),
             clock,
+            admission: Admission::new(limits, clock.now()),
         };
         (peerings, PeerInputs { events: events_to_core, written: written_to_core })
     }
@@ -173,14 +180,18 @@ impl Peerings {
     /// Dials a peer of the configuration.
     pub(crate) fn dial(&mut self, name: Arc<str>, uri: PeerUri) -> PeeringId {
         let expects = Expects { key: uri.key, password: PasswordKey::default() };
-        let text = name.to_string();
+        let (text, pinned, policy) = (name.to_string(), uri.key.is_some(), uri.policy);
         let dialler = Dialler {
             tls: Arc::clone(&self.tls),
             underlay: Arc::clone(&self.underlay),
             network: self.network.subscribe(),
         };
         let connect = async move { transport::dial(&uri, &dialler).await };
-        self.start(Origin::Wanted(name), PeerKind::Remote, text, expects, connect)
+        let id = self.start(Origin::Wanted(name), PeerKind::Remote, text, expects, connect);
+        if let Some(peering) = self.table.get_mut(&id) {
+            (peering.pinned, peering.policy) = (pinned, policy);
+        }
+        id
     }
 
     /// Dials a neighbour, who has to have the key that it announced.
@@ -193,27 +204,25 @@ impl Peerings {
         self.start(origin, PeerKind::Lan, format!("tcp://{address}"), expects, connect)
     }
 
-    /// Takes in a connection that came to us. `None` if there are too many.
-    pub(crate) fn accept(&mut self, incoming: Incoming, origin: Origin) -> Option<PeeringId> {
+    /// Takes in a connection that came to us, and says whose place it got if that has to be closed for it.
+    ///
+    /// # Errors
+    /// It gets no place.
+    pub(crate) fn accept(
+        &mut self,
+        incoming: Incoming,
+        origin: Origin,
+        policy: PeerPolicy,
+    ) -> Result<(PeeringId, Option<PeeringId>), Refusal> {
         let ends = incoming.ends();
-        let source = Source::of(ends.remote);
-        let inbound = self.table.values().filter(|peering| peering.origin.is_inbound());
-        let (mut all, mut pending, mut pending_from_source) = (0, 0, 0);
-        for peering in inbound {
-            all += 1;
-            if peering.up.is_none() {
-                pending += 1;
-                let same = peering.ends.is_some_and(|ends| Source::of(ends.remote) == source);
-                pending_from_source += usize::from(same);
-            }
-        }
-        if all >= MAX_INBOUND || pending >= MAX_PENDING || pending_from_source >= MAX_PENDING_PER_SOURCE {
-            return None;
-        }
+        let yields = self.admission.admit(self.next_id, ends.remote.source(), self.clock.now())?;
         let kind = if origin == Origin::Inbound { PeerKind::Remote } else { PeerKind::Lan };
         let id = self.start(origin, kind, incoming.uri(), Expects::default(), incoming.open());
         self.connected(id, ends);
-        Some(id)
+        if let Some(peering) = self.table.get_mut(&id) {
+            peering.policy = policy;
+        }
+        Ok((id, yields.map(PeeringId)))
     }
 
     /// The peering, if it has not ended.
@@ -243,6 +252,7 @@ impl Peerings {
         if let Some(peering) = self.table.get_mut(&id) {
             peering.up = Some(peer);
             self.ports.insert(peer.port, id);
+            self.admission.established(id.0, self.clock.now());
         }
     }
 
@@ -250,6 +260,7 @@ impl Peerings {
     pub(crate) fn remove(&mut self, id: PeeringId) -> Option<Peering> {
         let peering = self.table.remove(&id)?;
         peering.task.abort();
+        self.admission.ended(id.0, self.clock.now());
         if let Some(PeerIs { port, .. }) = peering.up {
             self.ports.remove(&port);
         }
@@ -296,6 +307,9 @@ impl Peerings {
             peering.room = written.room.min(BATCH_BYTES);
             if let Some(PeerIs { port, .. }) = peering.up {
                 node.set_frame_len(port, written.frame_len);
+                if let Some(round_trip) = written.round_trip {
+                    node.set_round_trip(port, round_trip);
+                }
             }
             peering.feed(node, now);
         }
@@ -340,7 +354,8 @@ impl Peerings {
         let hello_since = (origin == Origin::Inbound).then(|| self.clock.now());
         let task = self.tasks.spawn(peer_task::run(connect, config, channels, self.clock, hello_since));
         let (writing, has_frames, room) = (false, false, SendWindow::default().room());
-        let peering = Peering { origin, kind, uri, ends: None, up: None, batches, writing, has_frames, room, task };
+        let (ends, up, pinned, policy) = (None, None, false, PeerPolicy::default());
+        let peering = Peering { origin, pinned, policy, kind, uri, ends, up, batches, writing, has_frames, room, task };
         self.table.insert(id, peering);
         id
     }
@@ -376,43 +391,22 @@ impl Peering {
     }
 }
 
-/// Who counts as one source of connections: an IPv4 address or an IPv6 /64, which is what one customer gets (on the local link, where
-/// everybody shares one prefix, the address), or a user of this host.
-#[derive(PartialEq, Eq)]
-enum Source {
-    Net(IpAddr),
-    User(u32),
-}
-
-impl Source {
-    fn of(remote: Remote) -> Self {
-        match remote {
-            Remote::Unix { user } => Self::User(user),
-            Remote::Ip(address) => Self::Net(match address.ip() {
-                IpAddr::V6(ip) if !ip.is_unicast_link_local() => {
-                    let [a, b, c, d, ..] = ip.segments();
-                    std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-                }
-                other => other,
-            }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
+    use crate::admission::MAX_PENDING_PER_SOURCE;
     use crate::config::Scheme;
     use crate::keys::Seed;
     use crate::link::{Carrier, HELLO_TIMEOUT, LinkError};
+    use crate::shell::transport::Remote;
     use crate::time::Duration;
 
     fn peerings() -> (Peerings, PeerInputs) {
         let pair = Arc::new(Keypair::from_seed(&Seed([1; 32])));
         let greeting = Greeting::new(pair, Extensions::NONE);
-        Peerings::new(greeting, Rng::new([1; 32]), NodeTls::for_tests(1), Clock::of_runtime())
+        Peerings::new(greeting, Limits::default(), Rng::new([1; 32]), NodeTls::for_tests(1), Clock::of_runtime())
     }
 
     fn incoming(remote: &str, local: &str) -> (Incoming, tokio::io::DuplexStream) {
@@ -432,27 +426,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_source_cannot_take_all_places_of_connections_without_a_hello() {
-        let (mut peerings, _inputs) = peerings();
-        let mut kept = Vec::new();
-        let mut accept = |remote: String| {
-            let (connection, far) = incoming(&remote, "192.0.2.1");
-            kept.push(far);
-            peerings.accept(connection, Origin::Inbound).is_some()
-        };
-        let from_one_prefix = |n: usize| format!("[2001:db8::{n:x}]:1");
-        let accepted = (0..100).filter(|n| accept(from_one_prefix(*n))).count();
-        assert_eq!(accepted, MAX_PENDING_PER_SOURCE);
-        let accepted_more = (0..100).filter(|n| accept(format!("198.51.100.{n}:1"))).count();
-        assert_eq!(accepted_more, MAX_PENDING - MAX_PENDING_PER_SOURCE);
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn a_place_is_free_again_when_the_connection_has_ended() {
         let (mut peerings, mut inputs) = peerings();
-        for _ in 0..3 * MAX_PENDING_PER_SOURCE {
+        for _ in 0..3 * crate::admission::MAX_PENDING_PER_SOURCE {
             let (connection, far) = incoming("192.0.2.7:1", "192.0.2.1");
-            let id = peerings.accept(connection, Origin::Inbound).unwrap();
+            let (id, _) = peerings.accept(connection, Origin::Inbound, PeerPolicy::default()).unwrap();
             drop(far);
             loop {
                 let FromPeer { id: from, event } = inputs.events.recv().await.unwrap();
@@ -474,7 +452,7 @@ mod tests {
             let (mut incoming, mut far) = incoming("192.0.2.7:1", "192.0.2.1");
             incoming = with_scheme(incoming, Scheme::Ws);
             let start = tokio::time::Instant::now();
-            peerings.accept(incoming, Origin::Inbound).unwrap();
+            peerings.accept(incoming, Origin::Inbound, PeerPolicy::default()).unwrap();
             tokio::time::sleep(HELLO_TIMEOUT * 6 / 10).await;
             if upgrades {
                 far.write_all(request).await.unwrap();
@@ -502,7 +480,8 @@ mod tests {
             for n in 0..MAX_PENDING_PER_SOURCE + 1 {
                 let (incoming, far) = incoming("192.0.2.7:1", "192.0.2.1");
                 kept.push(far);
-                let accepted = peerings.accept(with_scheme(incoming, scheme), Origin::Inbound).is_some();
+                let accepted =
+                    peerings.accept(with_scheme(incoming, scheme), Origin::Inbound, PeerPolicy::default()).is_ok();
                 assert_eq!(accepted, n < MAX_PENDING_PER_SOURCE);
             }
             for far in &mut kept[..MAX_PENDING_PER_SOURCE] {
@@ -526,8 +505,8 @@ mod tests {
         let (mut peerings, _inputs) = peerings();
         let (with_address, _a) = incoming("198.51.100.1:1", "192.0.2.1");
         let (without, _b) = incoming("198.51.100.2:1", "192.0.2.99");
-        let (with_address, _without) =
-            (peerings.accept(with_address, Origin::Inbound), peerings.accept(without, Origin::Inbound));
+        let (with_address, _) = peerings.accept(with_address, Origin::Inbound, PeerPolicy::default()).unwrap();
+        peerings.accept(without, Origin::Inbound, PeerPolicy::default()).unwrap();
         let eth0 = crate::shell::netlink::Interface {
             running: true,
             addresses: vec![("192.0.2.1".parse().unwrap(), 24)],
@@ -536,6 +515,6 @@ mod tests {
         let before = Snapshot { interfaces: vec![eth0.clone()] };
         assert!(peerings.lost(&before, &before).is_empty());
         let down = Snapshot { interfaces: vec![crate::shell::netlink::Interface { running: false, ..eth0 }] };
-        assert_eq!(peerings.lost(&before, &down), Vec::from_iter(with_address));
+        assert_eq!(peerings.lost(&before, &down), [with_address]);
     }
 }

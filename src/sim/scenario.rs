@@ -2,7 +2,10 @@
 //!
 //! The format is TOML; `docs/simulator.md` describes every key, and `contrib/scenarios` has examples. Unknown keys are errors.
 
-use serde::Deserialize;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::keys::Scheme;
 use crate::router::Profile;
@@ -47,7 +50,7 @@ pub struct Scenario {
 }
 
 /// Which router is simulated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Exactly the reference's rules and timers.
@@ -64,6 +67,29 @@ impl Mode {
             Self::Strict => Profile::strict(),
             Self::Improved => Profile::improved(),
         }
+    }
+
+    /// What users call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Improved => "improved",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mode = [Self::Strict, Self::Improved].into_iter().find(|mode| mode.name() == text);
+        mode.ok_or_else(|| "one of: strict, improved".to_owned())
     }
 }
 

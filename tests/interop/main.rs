@@ -46,6 +46,7 @@ mod program;
 mod churn;
 mod dendrite;
 mod lan;
+mod middle;
 mod networks;
 mod peering;
 mod sessions;

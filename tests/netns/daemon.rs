@@ -38,9 +38,10 @@ pub(crate) struct Config {
     pub(crate) peers: Vec<String>,
     /// `peering.tls_ca_file`.
     pub(crate) ca_file: Option<PathBuf>,
-    /// `peering.fwmark`.
-    pub(crate) mark: u32,
     pub(crate) discovery: bool,
+    /// More lines of `[peering]`, and of `[discovery]`.
+    pub(crate) more_peering: String,
+    pub(crate) more_discovery: String,
     /// `firewall.inbound` as TOML; `None` leaves the default in force.
     pub(crate) inbound: Option<String>,
     /// Whether the daemon runs without privileges: as nobody where that is possible.
@@ -57,8 +58,9 @@ impl Config {
             listen: vec!["tcp://[::]:7463".to_owned()],
             peers: vec![],
             ca_file: None,
-            mark: 0,
             discovery: false,
+            more_peering: String::new(),
+            more_discovery: String::new(),
             inbound: Some("\"open\"".to_owned()),
             unprivileged: false,
         }
@@ -68,9 +70,16 @@ impl Config {
         let directory = directory.display();
         let mut text = format!(
             "[node]\nprivate_key_file = \"{directory}/node.key\"\n\n[tun]\nname = {:?}\nmtu = {}\noffload = {}\n\n\
-             [peering]\nlisten = {:?}\npeers = {:?}\nfwmark = {}\n\n[discovery]\nenabled = {}\n\n\
+             [peering]\nlisten = {:?}\npeers = {:?}\n{}\n\n[discovery]\nenabled = {}\n{}\n\n\
              [control]\nsocket = \"{directory}/control.sock\"\n",
-            self.tun, self.mtu, self.offload, self.listen, self.peers, self.mark, self.discovery
+            self.tun,
+            self.mtu,
+            self.offload,
+            self.listen,
+            self.peers,
+            self.more_peering,
+            self.discovery,
+            self.more_discovery
         );
         if let Some(file) = &self.ca_file {
             text = text.replace("[peering]\n", &format!("[peering]\ntls_ca_file = \"{}\"\n", file.display()));

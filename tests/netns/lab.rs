@@ -94,6 +94,27 @@ impl Lab {
         link
     }
 
+    /// A switch with a port for each of `hosts`, which have 10.1.0.n/24 and a link-local address on `lan0`.
+    pub(crate) fn switch(&self, hosts: &[Host]) -> Host {
+        let switch = self.host("switch");
+        switch.ip(&["link", "add", "br0", "type", "bridge", "mcast_snooping", "0"]);
+        switch.ip(&["link", "set", "br0", "up"]);
+        for (n, host) in hosts.iter().enumerate() {
+            let port = format!("p{n}");
+            let pair = ["link", "add", "lan0", "netns", host.name(), "type", "veth"];
+            run(Command::new("ip").args(pair).args(["peer", port.as_str(), "netns", switch.name()]));
+            switch.ip(&["link", "set", &port, "master", "br0", "up"]);
+            host.ip(&["addr", "add", &format!("10.1.0.{}/24", n + 1), "dev", "lan0"]);
+            host.ip(&["link", "set", "lan0", "up"]);
+        }
+        for host in hosts {
+            wait_until("the port has a carrier", seconds(5), || {
+                host.ip(&["link", "show", "dev", "lan0"]).contains("state UP")
+            });
+        }
+        switch
+    }
+
     /// Remembers a daemon for [`Lab::finish`] and for its log if the test fails.
     pub(crate) fn remember(&self, daemon: Rc<Running>) {
         self.daemons.borrow_mut().push(daemon);

@@ -179,6 +179,10 @@ fn routed(lab: &Lab) -> (Host, Host, Host, [Link; 2]) {
     (a, router, b, links)
 }
 
+fn marked_with(mark: u32) -> String {
+    format!("fwmark = {mark}")
+}
+
 #[test]
 fn marked_sockets_take_the_routes_that_rules_give_them_and_others_do_not() {
     in_lab(&[], |lab| {
@@ -196,10 +200,15 @@ fn marked_sockets_take_the_routes_that_rules_give_them_and_others_do_not() {
             host.ip(&["rule", "add", "fwmark", "42", "table", "42"]);
         }
         let listen = vec!["tcp://[::]:7463".to_owned(), "quic://[::]:7463".to_owned()];
-        let listener = Running::start(lab, &b, Config { listen, mark: 42, ..Config::new(1) });
+        let listener = Running::start(lab, &b, Config { listen, more_peering: marked_with(42), ..Config::new(1) });
         for (n, scheme) in [(2, "tcp"), (4, "quic")] {
             let peers = vec![format!("{scheme}://{}:7463", links[1].end_at(&b).v4)];
-            let config = |seed, mark| Config { listen: vec![], peers: peers.clone(), mark, ..Config::new(seed) };
+            let config = |seed, mark| Config {
+                listen: vec![],
+                peers: peers.clone(),
+                more_peering: marked_with(mark),
+                ..Config::new(seed)
+            };
             let unmarked = Running::start(lab, &a, config(n, 0));
             wait_until("the way is missed", seconds(15), || unmarked.log_text().contains("unreachable"));
             assert!(unmarked.peers().is_empty());

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand};
 use pinecone::keys::Scheme;
-use pinecone::router::Profile;
 use pinecone::sim::metrics::{Conditions, Experiment};
+use pinecone::sim::scenario::Mode;
 use pinecone::time::Duration;
 
 /// Simulate networks of Pinecone nodes: the daemon's own code on a virtual clock.
@@ -24,31 +24,6 @@ pub(crate) enum Command {
     Measure(MeasureArgs),
     /// Take all measurements and write the report on routing quality.
     Bench(BenchArgs),
-}
-
-/// Which router is simulated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(crate) enum Mode {
-    /// Exactly the reference's rules and timers.
-    Strict,
-    /// What the daemon does.
-    Improved,
-}
-
-impl Mode {
-    pub(crate) const fn profile(self) -> Profile {
-        match self {
-            Self::Strict => Profile::strict(),
-            Self::Improved => Profile::improved(),
-        }
-    }
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Strict => "strict",
-            Self::Improved => "improved",
-        }
-    }
 }
 
 /// What all measurements have in common.
@@ -106,8 +81,8 @@ pub(crate) struct MeasureArgs {
     pub(crate) experiment: Experiment,
     /// File with a link `a b` on each line; for `mobility` with a line `# step K` before each step's links.
     pub(crate) graph: PathBuf,
-    /// Which router.
-    #[arg(long, value_enum, default_value_t = Mode::Improved)]
+    /// Which router: `strict` or `improved`.
+    #[arg(long, default_value_t = Mode::Improved)]
     pub(crate) mode: Mode,
     /// First seed.
     #[arg(long, default_value_t = 1)]
@@ -142,6 +117,12 @@ pub(crate) struct BenchArgs {
     /// Take these measurements only. Repeat for several.
     #[arg(long, value_parser = experiment)]
     pub(crate) only: Vec<Experiment>,
+    /// Take measurements on these graphs only: file names without `.txt`. Repeat for several.
+    #[arg(long)]
+    pub(crate) graph: Vec<String>,
+    /// Take the measurements of this router only: `strict` or `improved`.
+    #[arg(long)]
+    pub(crate) mode: Option<Mode>,
     /// Leave out graphs with more nodes than this.
     #[arg(long)]
     pub(crate) max_nodes: Option<usize>,

@@ -14,10 +14,11 @@ use clap::ValueEnum;
 use pinecone::shell::clock::Clock;
 use pinecone::sim::graph::Graph;
 use pinecone::sim::metrics::{self, Experiment, Measured};
+use pinecone::sim::scenario::Mode;
 use pinecone::time::Duration;
 use serde::{Deserialize, Serialize};
 
-use crate::args::{BenchArgs, Mode};
+use crate::args::BenchArgs;
 use crate::{input, jobs, report};
 
 /// Graphs that are measured together.
@@ -92,7 +93,7 @@ pub(crate) struct Job {
     pub(crate) set: String,
     pub(crate) experiment: Experiment,
     pub(crate) graph: String,
-    pub(crate) mode: String,
+    pub(crate) mode: Mode,
     pub(crate) seed: u64,
     #[serde(skip)]
     path: PathBuf,
@@ -117,6 +118,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let (mut wanted, mut graphs) = (Vec::new(), BTreeMap::new());
     for set in sets {
         for path in set.files(&args.graphs)? {
+            if !args.graph.is_empty() && !args.graph.contains(&stem(&path)) {
+                continue;
+            }
             let steps = input::read(&path)?;
             if args.max_nodes.is_some_and(|most| steps[0].len() > most) {
                 eprintln!("{}: left out, more than {} nodes", path.display(), args.max_nodes.unwrap_or_default());
@@ -129,6 +133,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     wanted.retain(|job| !done.iter().any(|line| line.job == stored(job)));
     if !args.only.is_empty() {
         wanted.retain(|job| args.only.contains(&job.experiment));
+    }
+    if let Some(mode) = args.mode {
+        wanted.retain(|job| job.mode == mode);
     }
     // Long ones first, so that the end is not one of them alone.
     wanted.sort_by_key(|job| (job.seed, std::cmp::Reverse(graphs[&job.path][0].len())));
@@ -153,7 +160,7 @@ fn default_sets() -> Vec<Set> {
 }
 
 fn jobs_for(set: Set, path: &Path, seeds: u64) -> Vec<Job> {
-    let graph = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let graph = stem(path);
     let steps: &[u64] = if set == Set::Mobility { &STEPS } else { &[0] };
     let mut jobs = Vec::new();
     for experiment in set.experiments() {
@@ -164,7 +171,7 @@ fn jobs_for(set: Set, path: &Path, seeds: u64) -> Vec<Job> {
                     set: format!("{set:?}").to_lowercase(),
                     experiment: *experiment,
                     graph: graph.clone(),
-                    mode: mode.name().to_owned(),
+                    mode,
                     seed,
                     path: path.to_owned(),
                     step: *step,
@@ -173,6 +180,11 @@ fn jobs_for(set: Set, path: &Path, seeds: u64) -> Vec<Job> {
         }
     }
     jobs
+}
+
+/// What a graph is called.
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A job as it comes out of a file.
@@ -185,8 +197,7 @@ fn name(job: &Job) -> String {
 }
 
 fn measure(args: &BenchArgs, job: &Job, steps: &[Graph]) -> Line {
-    let mode = if job.mode == Mode::Strict.name() { Mode::Strict } else { Mode::Improved };
-    let mut conditions = args.common.conditions(mode, job.seed);
+    let mut conditions = args.common.conditions(job.mode, job.seed);
     if job.step > 0 {
         conditions.step = Duration::from_secs(job.step);
     }

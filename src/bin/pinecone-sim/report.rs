@@ -231,7 +231,7 @@ impl Table {
 
 /// The mean over the seeds of one router; infinite, where one of them never got there, shows as such.
 fn mean(lines: &[&Line], mode: &str, name: &str) -> String {
-    let of_mode = lines.iter().filter(|line| line.job.mode == mode);
+    let of_mode = lines.iter().filter(|line| line.job.mode.name() == mode);
     let values: Vec<Option<f64>> = of_mode.map(|line| line.measured.values.get(name).copied()).collect();
     if values.is_empty() {
         return "-".to_owned();

@@ -83,13 +83,13 @@ pub(crate) enum PeerCommand {
     Add {
         /// For example tcp://192.0.2.1:7463 or ws://node.example.org:80/path
         #[arg(value_parser = PeerUriParser)]
-        uri: PeerUri,
+        uri: Box<PeerUri>,
     },
     /// Stop dialling a peer and close the peering
     Remove {
         /// As it was added
         #[arg(value_parser = PeerUriParser)]
-        uri: PeerUri,
+        uri: Box<PeerUri>,
     },
 }
 
@@ -128,14 +128,19 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
 struct PeerUriParser;
 
 impl TypedValueParser for PeerUriParser {
-    type Value = PeerUri;
+    type Value = Box<PeerUri>;
 
-    fn parse_ref(&self, cmd: &clap::Command, _: Option<&clap::Arg>, value: &OsStr) -> Result<PeerUri, clap::Error> {
+    fn parse_ref(
+        &self,
+        cmd: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Box<PeerUri>, clap::Error> {
         let wrong = |what: &dyn std::fmt::Display| {
             cmd.clone().error(ErrorKind::ValueValidation, format!("the peer's URI is wrong: {what}"))
         };
         let text = value.to_str().ok_or_else(|| wrong(&"it is not UTF-8"))?;
-        text.parse::<PeerUri>().map_err(|error| wrong(&error))
+        text.parse::<PeerUri>().map(Box::new).map_err(|error| wrong(&error))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Answers for people: peerings, and peers without one.
 
+use pinecone::config::Rate;
 use pinecone::control::{Peers, WaitingPeer};
 use pinecone::node::status::PeerStatus;
 
 use crate::output::{Column, table};
-use crate::units::{maybe_coordinates, size, span};
+use crate::units::{maybe_coordinates, milliseconds, size, span};
 
 /// All peerings, then the peers that are not connected.
 pub(crate) fn text(peers: &Peers) -> String {
@@ -20,6 +21,9 @@ pub(crate) fn text(peers: &Peers) -> String {
         Column::Right("SENT"),
         Column::Right("QUEUED"),
         Column::Right("DROPPED"),
+        Column::Right("ROUND TRIP"),
+        Column::Left("PRIORITY"),
+        Column::Right("CAP"),
     ];
     let rows = peers.peers.iter().map(peer_row).collect();
     let mut text = table(&columns, rows, "no peers; add one with `pineconectl peer add tcp://HOST:PORT`");
@@ -46,6 +50,9 @@ fn peer_row(peer: &PeerStatus) -> Vec<String> {
         size(peer.sent_bytes),
         size(peer.queued_bytes as u64),
         peer.queue_drops.to_string(),
+        peer.round_trip_seconds.map_or_else(|| "-".to_owned(), milliseconds),
+        if peer.carries { peer.priority.to_string() } else { format!("{} backup", peer.priority) },
+        peer.max_rate.map_or_else(|| "-".to_owned(), |rate| format!("{}bit/s", Rate(rate))),
     ]
 }
 
@@ -94,10 +101,15 @@ mod tests {
             sent_bytes: 10,
             queued_bytes: 0,
             queue_drops: 0,
+            round_trip_seconds: Some(0.0125),
+            priority: 7,
+            carries: false,
+            max_rate: Some(10_000_000),
         };
         let text = text(&Peers { peers: vec![peer], waiting: Vec::new() });
         let row: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(row[..8], ["1", "607:1::1", "tcp://192.0.2.1:7463", "peer", "unauthenticated", "1", "min", "1"]);
+        assert!(text.contains("7 backup") && text.contains("10Mbit/s"), "{text}");
         assert!(text.contains("[4] parent") && text.contains("2.0 KiB"), "{text}");
     }
 }

@@ -1,5 +1,7 @@
 //! Answers for people: the node, the tree, the snake and sessions.
 
+use std::collections::BTreeMap;
+
 use pinecone::keys::PublicKey;
 use pinecone::node::status::{LookupAnswer, SessionStatus, SnakeStatus, Status, TreeStatus};
 
@@ -13,8 +15,10 @@ pub(crate) fn status(status: &Status) -> String {
     } else {
         format!("{} (sequence {})", status.root, status.root_sequence)
     };
-    let drops: Vec<String> = status.drops.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-    let drops = if drops.is_empty() { "none".to_owned() } else { drops.join(", ") };
+    let counts = |counts: &BTreeMap<String, u64>| {
+        let counts: Vec<String> = counts.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+    };
     pairs(&[
         ("address", status.address.clone()),
         ("subnet", status.subnet.clone()),
@@ -28,7 +32,8 @@ pub(crate) fn status(status: &Status) -> String {
         ("snake routes", status.snake_routes.to_string()),
         ("packets", format!("{} delivered, {} sent", status.packets_delivered, status.packets_sent)),
         ("forwarded", format!("{} frames", status.frames_forwarded)),
-        ("drops", drops),
+        ("drops", counts(&status.drops)),
+        ("refused peers", counts(&status.refused)),
     ])
 }
 

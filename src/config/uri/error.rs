@@ -77,6 +77,12 @@ pub enum UriError {
     /// `max_backoff` is not a duration in bounds.
     #[error("option `max_backoff` is not a duration from 1s to 24h, such as 90s, 5m or 1h")]
     BadBackoff,
+    /// `priority` is not in bounds.
+    #[error("option `priority` is not a number from 0 (carries first) to 254")]
+    BadPriority,
+    /// `max_rate` is not a rate.
+    #[error("option `max_rate` is not a rate from 10k to 1000G in bits per second, such as 500k, 10M or 1G")]
+    BadRate,
     /// `interface` is not an interface name.
     #[error("option `interface`: {0}")]
     BadInterface(ValueError),

@@ -1,9 +1,11 @@
 //! The options of a URI: what stands behind its `?`.
 
-use super::{ProxyUri, UriError};
+use super::{ProxyUri, Rate, UriError};
 use crate::config::availability::ABSENT_OPTIONS;
 use crate::config::values::InterfaceName;
+use crate::discovery::MAX_PRIORITY;
 use crate::keys::PublicKey;
+use crate::node::PeerPolicy;
 use crate::time::Duration;
 
 /// Longest waiting time between attempts that can be asked for; beyond a day one would remove the peer.
@@ -11,8 +13,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(24 * 3600);
 
 /// The options that one kind of URI takes, as errors list them.
 pub(super) type OptionNames = &'static str;
-pub(super) const PEER_OPTIONS: OptionNames = "key, max_backoff, interface, proxy";
-pub(super) const LISTEN_OPTIONS: OptionNames = "interface, group";
+pub(super) const PEER_OPTIONS: OptionNames = "key, max_backoff, interface, proxy, priority, max_rate";
+pub(super) const LISTEN_OPTIONS: OptionNames = "interface, group, priority, max_rate";
 
 #[derive(Default)]
 pub(super) struct Options {
@@ -21,6 +23,8 @@ pub(super) struct Options {
     pub(super) interface: Option<InterfaceName>,
     pub(super) proxy: Option<ProxyUri>,
     pub(super) group: Option<String>,
+    pub(super) priority: Option<u8>,
+    pub(super) max_rate: Option<Rate>,
 }
 
 impl Options {
@@ -42,6 +46,10 @@ impl Options {
                 "group" if names == LISTEN_OPTIONS => {
                     once(&mut self.group, "group", parse_group(value).ok_or(UriError::BadGroup)?)?;
                 }
+                "priority" => {
+                    once(&mut self.priority, "priority", parse_priority(value).ok_or(UriError::BadPriority)?)?
+                }
+                "max_rate" => once(&mut self.max_rate, "max_rate", value.parse().map_err(|()| UriError::BadRate)?)?,
                 _ => {
                     let absent = ABSENT_OPTIONS.iter().find(|(absent, _)| *absent == name);
                     return Err(absent.map_or(UriError::UnknownOption(index + 1, names), |(name, reason)| {
@@ -54,10 +62,22 @@ impl Options {
     }
 }
 
+impl Options {
+    /// What is wanted of the peering.
+    pub(super) fn policy(&self) -> PeerPolicy {
+        PeerPolicy { priority: self.priority.unwrap_or(0), max_rate: self.max_rate.map(|rate| rate.0) }
+    }
+}
+
 /// A group by name or number.
 fn parse_group(text: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.$".contains(&byte);
     (!text.is_empty() && text.bytes().all(allowed)).then(|| text.to_owned())
+}
+
+fn parse_priority(text: &str) -> Option<u8> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|priority| is_number && *priority <= MAX_PRIORITY)
 }
 
 fn once<T>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), UriError> {

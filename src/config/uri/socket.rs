@@ -40,8 +40,9 @@ impl PeerUri {
             return Err(UriError::WrongOption(name, "for unix://"));
         }
         let endpoint = Endpoint::Unix(SocketPath::parse(parts.path)?);
+        let policy = options.policy();
         let Options { key, max_backoff, .. } = options;
-        Ok(Self { scheme: parts.scheme, endpoint, key, max_backoff, interface: None, proxy: None })
+        Ok(Self { scheme: parts.scheme, endpoint, key, max_backoff, interface: None, proxy: None, policy })
     }
 }
 
@@ -52,7 +53,8 @@ impl ListenUri {
         if options.interface.is_some() {
             return Err(UriError::WrongOption("interface", "for unix://"));
         }
+        let policy = options.policy();
         let address = ListenAddress::Unix { path: SocketPath::parse(parts.path)?, group: options.group };
-        Ok(Self { scheme: parts.scheme, address, interface: None })
+        Ok(Self { scheme: parts.scheme, address, interface: None, policy })
     }
 }

@@ -159,6 +159,20 @@ fn a_websocket_peer_can_have_a_path_and_a_listener_takes_any() {
 }
 
 #[test]
+fn peers_and_listeners_have_a_priority_and_a_cap() {
+    let policy = PeerPolicy { priority: 254, max_rate: Some(10_000_000) };
+    let uri = peer("tcp://192.0.2.1:7463?max_rate=10M&priority=254").unwrap();
+    assert_eq!((uri.policy, uri.to_string().as_str()), (policy, "tcp://192.0.2.1:7463?priority=254&max_rate=10M"));
+    let uri = listen("tcp://[::]:7463?priority=254&max_rate=10000k").unwrap();
+    assert_eq!((uri.policy, uri.to_string().as_str()), (policy, "tcp://[::]:7463?priority=254&max_rate=10M"));
+    assert_eq!(peer("tcp://192.0.2.1:7463?priority=0").unwrap(), peer("tcp://192.0.2.1:7463").unwrap());
+    for bad in ["255", "-1", "+1", "", "1.5", "high"] {
+        assert_eq!(peer(&format!("tcp://192.0.2.1:7463?priority={bad}")), Err(UriError::BadPriority), "{bad}");
+    }
+    assert_eq!(listen("tcp://[::]:1?max_rate=fast"), Err(UriError::BadRate));
+}
+
+#[test]
 fn the_same_endpoint_may_have_other_options() {
     let plain = peer("tcp://192.0.2.1:7463").unwrap();
     assert!(plain.same_endpoint(&peer(&format!("tcp://192.0.2.1:7463?key={KEY}")).unwrap()));
@@ -229,14 +243,17 @@ fn uri() -> impl Strategy<Value = PeerUri> {
             path.bytes().map(|byte| if byte == b'/' { "/".to_owned() } else { format!("%{byte:02x}") }).collect();
         (Scheme::Unix, peer(&format!("unix://{text}")).unwrap().endpoint, None, None)
     });
-    (prop_oneof![3 => net, 1 => unix], key, backoff).prop_map(
-        |((scheme, endpoint, interface, proxy), key, max_backoff)| PeerUri {
+    let policy = (0u8..=254, proptest::option::of(10_000u64..=1_000_000_000_000))
+        .prop_map(|(priority, max_rate)| PeerPolicy { priority, max_rate });
+    (prop_oneof![3 => net, 1 => unix], key, backoff, policy).prop_map(
+        |((scheme, endpoint, interface, proxy), key, max_backoff, policy)| PeerUri {
             scheme,
             endpoint,
             key,
             max_backoff,
             interface,
             proxy,
+            policy,
         },
     )
 }

@@ -1,11 +1,13 @@
 //! The router's behaviour where the golden vectors do not show it: limits, waiting, timers, and what we do better.
 
 mod broadcast;
+mod damping;
 mod forward;
 mod notices;
 mod oracle;
 mod random;
 mod rules;
+mod siblings;
 mod snake;
 mod tree;
 

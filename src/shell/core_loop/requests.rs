@@ -6,6 +6,7 @@ use super::Core;
 use crate::addr::{Address, Destination};
 use crate::config::PeerUri;
 use crate::control::{Answer, Failure, FailureKind, Peers, Reply, Request, TargetText};
+use crate::node::status::Status;
 use crate::node::{RequestId, Target};
 use crate::shell::control_socket::Call;
 use crate::shell::wanted::{MAX_WANTED, NotAdded};
@@ -23,7 +24,10 @@ impl Core {
                 let id = self.node.ping(target, timeout, now);
                 return self.ask(id, reply, target, timeout);
             }
-            Request::Status => Ok(Answer::Status(self.node.status(now))),
+            Request::Status => {
+                let refused = self.peerings.admission.refusals().map(|(reason, count)| (reason.to_owned(), count));
+                Ok(Answer::Status(Status { refused: refused.collect(), ..self.node.status(now) }))
+            }
             Request::Peers => Ok(Answer::Peers(Peers {
                 peers: self.node.peers(now),
                 waiting: self.wanted.waiting(|id| self.peerings.is_up(id), now),

@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
 use crate::addr::Address;
+use crate::admission::{AllowedKeys, Limits};
 use crate::buf::PacketBuf;
 use crate::config::{PeerUri, Scheme};
 use crate::control::{Answer, FailureKind, Peers, Request};
@@ -34,14 +35,17 @@ struct Daemon {
     core: tokio::task::JoinHandle<io::Error>,
 }
 
+#[derive(Default)]
 struct Options {
     require_authenticated: bool,
+    limits: Limits,
+    allowed: AllowedKeys,
     network: Snapshot,
 }
 
 impl Daemon {
     fn start(seed: u8) -> Self {
-        Self::start_with(seed, Options { require_authenticated: false, network: Snapshot::default() })
+        Self::start_with(seed, Options::default())
     }
 
     fn start_with(seed: u8, options: Options) -> Self {
@@ -58,13 +62,14 @@ impl Daemon {
         let parts = CoreParts {
             node,
             tun: Tun::Memory(tun),
-            peerings: Peerings::new(greeting, Rng::new([seed; 32]), NodeTls::for_tests(1), clock),
+            peerings: Peerings::new(greeting, options.limits, Rng::new([seed; 32]), NodeTls::for_tests(1), clock),
             wanted: Wanted::new(Rng::new([seed; 32])),
             accepted: accepted_to_core,
             calls: calls_to_core,
             lan: None,
             network: (Arc::new(options.network), network_to_core),
             require_authenticated: options.require_authenticated,
+            allowed: options.allowed,
             clock,
         };
         let core = tokio::spawn(Core::new(parts).run());
@@ -83,7 +88,7 @@ impl Daemon {
         };
         let connection = Connection { stream: Box::new(stream), ends };
         let incoming = Incoming::Stream { scheme: Scheme::Tcp, tls: NodeTls::for_tests(1), connection };
-        assert!(self.accepted.send(Accepted { incoming, lan: false }).await.is_ok());
+        assert!(self.accepted.send(Accepted { incoming, lan: false, policy: PeerPolicy::default() }).await.is_ok());
     }
 
     async fn ask(&self, request: Request) -> Reply {
@@ -196,7 +201,7 @@ async fn a_peer_that_breaks_the_protocol_is_closed_and_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unauthenticated_peer_is_refused_where_that_is_asked_for() {
-    let options = Options { require_authenticated: true, network: Snapshot::default() };
+    let options = Options { require_authenticated: true, ..Options::default() };
     let a = Daemon::start_with(1, options);
     let (near, mut far) = tokio::io::duplex(1 << 16);
     a.connect(near, "192.0.2.1").await;
@@ -254,6 +259,26 @@ async fn who_only_claims_a_key_goes_when_its_owner_comes_and_is_not_believed_aga
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_is_not_allowed_is_closed_and_counted_and_an_allowed_one_is_a_peer() {
+    let (friend, stranger) = (Keypair::from_seed(&Seed([8; 32])), Keypair::from_seed(&Seed([9; 32])));
+    let text = format!("inbound = ['{}']", friend.public());
+    let options = Options { allowed: toml::from_str(&text).unwrap(), ..Options::default() };
+    let a = Daemon::start_with(1, options);
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    a.connect(near, "192.0.2.1").await;
+    far.write_all(&hello(&stranger)).await.unwrap();
+    let mut rest = Vec::new();
+    tokio::time::timeout(DEADLINE, far.read_to_end(&mut rest)).await.unwrap().unwrap();
+    assert_eq!((rest.len(), &rest[8..40]), (HELLO_LEN, &a.keypair.public().0[..]), "our hello and nothing else");
+    let Ok(Answer::Status(status)) = a.ask(Request::Status).await else { panic!("no status") };
+    assert_eq!(status.refused.into_iter().collect::<Vec<_>>(), [("key_not_allowed_inbound".to_owned(), 1)]);
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    a.connect(near, "192.0.2.1").await;
+    far.write_all(&hello(&friend)).await.unwrap();
+    a.has_peers(1).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peering_ends_with_the_address_that_it_uses() {
     let address: IpAddr = "192.0.2.1".parse().unwrap();
     let network = |addresses: Vec<IpAddr>| {
@@ -261,7 +286,7 @@ async fn a_peering_ends_with_the_address_that_it_uses() {
         let interface = Interface { running: true, addresses, ..Interface::default() };
         Snapshot { interfaces: vec![interface] }
     };
-    let options = Options { require_authenticated: false, network: network(vec![address]) };
+    let options = Options { network: network(vec![address]), ..Options::default() };
     let a = Daemon::start_with(1, options);
     let (near, mut far) = tokio::io::duplex(1 << 16);
     a.connect(near, "192.0.2.1").await;

@@ -15,7 +15,7 @@ pub(crate) mod ws;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -105,6 +105,20 @@ pub(crate) enum Remote {
         /// Whose.
         user: u32,
     },
+}
+
+impl Remote {
+    /// Who counts as one source of connections. A user of this host is one; the documentation prefix (RFC 3849) stands for them, from where
+    /// nothing ever comes.
+    pub(crate) fn source(&self) -> IpAddr {
+        match self {
+            Self::Ip(address) => address.ip(),
+            Self::Unix { user } => {
+                let (high, low) = ((user >> 16) as u16, *user as u16);
+                Ipv6Addr::new(0x2001, 0xdb8, high, low, 0, 0, 0, 0).into()
+            }
+        }
+    }
 }
 
 impl fmt::Display for Remote {

@@ -133,6 +133,18 @@ mod tests {
         assert_eq!(&read, b"ping");
     }
 
+    #[test]
+    fn each_user_counts_as_one_source_of_connections() {
+        let source = |user| Remote::Unix { user }.source();
+        let subnet = |user| match source(user) {
+            std::net::IpAddr::V6(ip) => ip.segments()[..4].to_vec(),
+            std::net::IpAddr::V4(_) => unreachable!("users have IPv6 addresses"),
+        };
+        assert_eq!(source(1000), source(1000));
+        // Whoever has the same /64 is the same source.
+        assert!(subnet(1000) != subnet(1001) && subnet(0) != subnet(1 << 16));
+    }
+
     #[tokio::test]
     async fn the_file_is_for_our_user_alone_unless_a_group_is_named_and_goes_with_the_listener() {
         let directory = tempfile::tempdir().unwrap();

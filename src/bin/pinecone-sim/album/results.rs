@@ -25,7 +25,7 @@ fn title(line: &Line) -> String {
 /// A curve of each seed of each router on each graph.
 pub(super) fn runs(lines: &[Line], experiment: Experiment, series: &str) -> Vec<(String, Runs)> {
     let curves = |lines: &[&Line], mode: &str| {
-        let of_mode = lines.iter().filter(|line| line.job.mode == mode);
+        let of_mode = lines.iter().filter(|line| line.job.mode.name() == mode);
         of_mode.filter_map(|line| line.measured.series.get(series).cloned()).filter(|curve| !curve.is_empty()).collect()
     };
     let runs = |lines: &[&Line]| -> Runs {
@@ -44,7 +44,7 @@ pub(super) fn runs(lines: &[Line], experiment: Experiment, series: &str) -> Vec<
 
 /// The mean of a value over the seeds of a router; none if one of them does not have it.
 fn mean(lines: &[&Line], mode: &str, name: &str) -> Option<f64> {
-    let of_mode = lines.iter().filter(|line| line.job.mode == mode);
+    let of_mode = lines.iter().filter(|line| line.job.mode.name() == mode);
     let values: Vec<f64> = of_mode.map(|line| line.measured.values.get(name).copied()).collect::<Option<_>>()?;
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

@@ -31,7 +31,7 @@ impl Panel {
             style::TEXT,
             style::INK,
             FontStyle::Bold,
-            &style::fitted(&self.title, style::TEXT, f64::from(width)),
+            &style::fitted_title(&self.title, style::TEXT, f64::from(width)),
         )?;
         words(area, (4, 23), style::LABEL, style::QUIET, FontStyle::Normal, &self.y.name)?;
         let mut chart = self.axes(area, TITLES + events.height())?;

@@ -62,6 +62,14 @@ pub(crate) fn fitted(text: &str, size: f64, room: f64) -> String {
     short + "…"
 }
 
+/// A bold title with as much of its beginning as there is room for, and all that stands behind its last comma: how many nodes there are.
+pub(crate) fn fitted_title(title: &str, size: f64, room: f64) -> String {
+    /// Bold letters are wider.
+    const BOLD: f64 = 1.16;
+    let (name, rest) = title.rfind(", ").map_or((title, ""), |comma| title.split_at(comma));
+    fitted(name, BOLD * size, room - width(rest, BOLD * size)) + rest
+}
+
 /// About how wide a text is: no fonts are read, and viewers choose theirs. Rather too wide than too narrow.
 pub(crate) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(|c| if "ilj.,:;|!' ".contains(c) { 0.34 } else { 0.6 }).sum::<f64>() * size

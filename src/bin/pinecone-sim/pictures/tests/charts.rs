@@ -2,7 +2,7 @@
 
 use super::{assert_well_formed, count, story};
 use crate::pictures::scaling::{self, Point};
-use crate::pictures::{bars, distribution, over_time};
+use crate::pictures::{bars, distribution, over_time, style};
 
 #[test]
 fn delivery_shows_both_ways_and_names_what_happened() {
@@ -52,4 +52,13 @@ fn every_size_has_a_dot_for_the_mean_and_one_for_the_most() {
     // Each dot has a rim.
     assert_eq!(count(&svg, "", "circle"), 3 * 2 * 2);
     assert!(svg.contains("strict as n to the 1.00") && !svg.contains("improved as"));
+}
+
+#[test]
+fn a_title_that_is_too_long_keeps_its_number_of_nodes_and_stays_within_its_panel() {
+    let title = "freifunk-cologne-bonn-area, n = 279";
+    let fitted = style::fitted_title(title, 14.0, 230.0);
+    assert!(fitted.starts_with("freifunk-c") && fitted.ends_with("…, n = 279"), "{fitted}");
+    assert!(style::width(&fitted, 14.0) < 230.0);
+    assert_eq!(style::fitted_title("dn42, n = 261", 14.0, 230.0), "dn42, n = 261");
 }
