@@ -14,7 +14,7 @@
 mod allowed;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 
 pub use allowed::{AllowedKeys, Direction, KeyList};
 
@@ -277,7 +277,7 @@ fn source(ip: IpAddr) -> IpAddr {
 }
 
 /// Somebody who connected, for the log.
-pub fn connection_from(remote: SocketAddr) -> String {
+pub fn connection_from(remote: impl std::fmt::Display) -> String {
     format!("a connection from {remote}")
 }
 

@@ -36,10 +36,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("link", link),
     ("node", node),
     ("notice", notice),
+    ("proxy", proxy),
     ("session", session),
 ];
 
 pub use crate::node::fuzz_body::fuzz_node as node;
+pub use crate::proxy::fuzz_body::fuzz_proxy as proxy;
 pub use crate::session::fuzz_body::fuzz_session_message as session;
 
 static OWN: LazyLock<Keypair> = LazyLock::new(|| Keypair::from_seed(&Seed([1; 32])));

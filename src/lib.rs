@@ -34,6 +34,7 @@ pub mod admission;
 pub mod discovery;
 pub mod redial;
 pub mod config;
+pub mod proxy;
 pub mod control;
 pub mod sim;
 pub mod fuzzing;

@@ -231,8 +231,26 @@ mod control {
             assert_eq!((code(&output), stdout(&output).as_str()), (2, ""), "{arguments:?}");
         }
         let output = ctl(&["peer", "add", "gopher://192.0.2.1:7464"]).output().unwrap();
-        assert!(stderr(&output).contains("use quic://, tls://"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("use tls://"), "{}", stderr(&output));
         assert!(prints(&mut ctl(&["--help"])).contains("Exit codes: 0 ok"));
+    }
+
+    #[test]
+    fn a_wrong_peer_uri_is_explained_without_repeating_the_secrets_in_it() {
+        for command in ["add", "remove"] {
+            for (uri, what) in [
+                ("tcp://192.0.2.1:7463?proxy=socks5://joshua:hunter2@192.0.2.2", "proxy"),
+                ("tcp://joshua:hunter2@192.0.2.1:7463", "user name"),
+                ("tcp://192.0.2.1:7463?pasword=hunter2", "option number 1"),
+                ("hunter2", "the scheme is missing"),
+            ] {
+                let output = ctl(&["peer", command, uri]).output().unwrap();
+                let told = stderr(&output);
+                assert_eq!((code(&output), stdout(&output).as_str()), (2, ""), "{told}");
+                assert!(told.contains(what), "{told}");
+                assert!(!told.contains("hunter2") && !told.contains("joshua"), "{told}");
+            }
+        }
     }
 
     #[test]

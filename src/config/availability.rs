@@ -10,9 +10,6 @@ pub type Unavailable = &'static str;
 pub const METRICS: Result<(), Unavailable> =
     Err("metrics are not available in this version; set it to \"\" and use `pineconectl status --json`");
 
-/// URI schemes that are planned and not there.
-pub const ABSENT_SCHEMES: &[&str] = &["unix"];
-
 /// Peer URI options that are planned and not there, each with the reason.
 pub const ABSENT_OPTIONS: &[(&str, Unavailable)] =
     &[("password", "links carry no password in this version; use ?key=<64 hex digits> to pin the peer's key")];

@@ -21,7 +21,10 @@ use serde::Deserialize;
 
 pub use error::{ConfigError, Position};
 pub use secret::{Secret, WeakSecret};
-pub use uri::{Host, ListenUri, PeerUri, Rate, Scheme, UriError};
+pub use uri::{
+    Endpoint, Host, ListenAddress, ListenUri, Login, NetEndpoint, PeerUri, ProxyKind, ProxyUri, Rate, Scheme,
+    SocketPath, UriError,
+};
 pub use values::{InterfaceName, LogFilter, LogFormat, SessionCipher, TunName, ValueError};
 
 use values::{available_metrics_listen, distinct, optional_group, optional_path, section};
@@ -111,6 +114,12 @@ pub struct PeeringSection {
     pub peers: Vec<PeerUri>,
     /// Refuse peerings whose link did not prove the peer's key.
     pub require_authenticated: bool,
+    /// The proxy for peers whose URI names none.
+    #[serde(deserialize_with = "values::optional_proxy")]
+    pub proxy: Option<ProxyUri>,
+    /// The mark of all sockets of peerings (`SO_MARK`); 0 is none.
+    #[serde(deserialize_with = "values::fwmark")]
+    pub fwmark: u32,
     /// PEM file of CAs that vouch for web servers at `wss://`, instead of those that the host trusts.
     #[serde(deserialize_with = "optional_path")]
     pub tls_ca_file: Option<PathBuf>,
@@ -217,6 +226,8 @@ impl Default for PeeringSection {
             listen: listen.into(),
             peers: Vec::new(),
             require_authenticated: false,
+            proxy: None,
+            fwmark: 0,
             tls_ca_file: None,
             allowed_keys: AllowedKeys::default(),
             max_inbound: MAX_INBOUND,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! tcp://host:port?key=<64 hex digits>&max_backoff=<duration>&interface=<name>     host: name, IPv4 or [IPv6]
+//! tcp://host:port?proxy=socks5://[user:password@]host:port                        or http://…: through this proxy
 //! ws://host:port/path?…                                                           the path is sent to the HTTP server
 //! quic://host:port?…                                                              over UDP
 //! …?priority=<0 to 254>&max_rate=<bits per second>                                 for peers and listeners
@@ -9,24 +10,31 @@
 //! ws://ip:port?…                                                                  listen; takes requests for any path
 //! tls://…  wss://…                                                                as tcp:// and ws://, through TLS
 //! quic://ip:port?…                                                                listen on UDP
+//! unix:///path/of/socket?key=…&max_backoff=…                                      a node of the same host, whatever its network
+//! unix:///path/of/socket?group=<name or number>                                   listen; others than our user need the group
 //! ```
 //!
 //! Options are for us and never sent, so the HTTP request of a `ws://` peer has no query.
 //!
-//! `Display` gives the canonical text, which parses to the same value. Errors name the part that is wrong and repeat neither
+//! `Display` gives the canonical text, which parses to the same value but for the login of a proxy, which it hides. Errors name the part that is wrong and repeat neither
 //! the whole text nor the value of an option: either may hold a secret that was put in the wrong place.
 
 mod error;
 mod options;
 mod parts;
+mod percent;
+mod proxy;
 mod rate;
+mod socket;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 pub use error::UriError;
+pub use proxy::{Login, ProxyKind, ProxyUri};
 pub use rate::Rate;
+pub use socket::SocketPath;
 
 use options::{LISTEN_OPTIONS, Options, PEER_OPTIONS};
 use parts::{Parts, parse_path};
@@ -50,6 +58,8 @@ pub enum Scheme {
     Wss,
     /// QUIC over UDP: encrypted, and traffic in datagrams.
     Quic,
+    /// A Unix socket, between nodes that share a file system. Not for Go nodes.
+    Unix,
 }
 
 /// The host part of a peer's URI.
@@ -61,25 +71,63 @@ pub enum Host {
     Name(String),
 }
 
-/// Where to dial a peer.
+/// A place in the network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PeerUri {
-    /// What carries the peering.
-    pub scheme: Scheme,
+pub struct NetEndpoint {
     /// The peer's host.
     pub host: Host,
     /// The peer's port, never 0.
     pub port: u16,
     /// What to ask the HTTP server for, `/…`; empty without a path, and for schemes that have none.
     pub path: String,
+}
+
+/// Where a peer is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Endpoint {
+    /// Somewhere in the network.
+    Net(NetEndpoint),
+    /// At a socket of this host's file system.
+    Unix(SocketPath),
+}
+
+/// Where to dial a peer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerUri {
+    /// What carries the peering.
+    pub scheme: Scheme,
+    /// Where the peer is.
+    pub endpoint: Endpoint,
     /// The key that the peer must have.
     pub key: Option<PublicKey>,
     /// Longest waiting time between attempts, in whole seconds.
     pub max_backoff: Option<Duration>,
     /// The interface to dial through.
     pub interface: Option<InterfaceName>,
+    /// The proxy to dial through.
+    pub proxy: Option<ProxyUri>,
     /// What is wanted of the peering.
     pub policy: PeerPolicy,
+}
+
+/// Where a listener is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ListenAddress {
+    /// An address and port; port 0 lets the system choose one.
+    Ip(SocketAddr),
+    /// A socket in the file system.
+    Unix {
+        /// Where.
+        path: SocketPath,
+        /// Whose members may connect besides our own user: a group's name or number.
+        group: Option<String>,
+    },
+}
+
+impl<T: Into<SocketAddr>> From<T> for ListenAddress {
+    fn from(address: T) -> Self {
+        Self::Ip(address.into())
+    }
 }
 
 /// Where to accept peerings.
@@ -87,8 +135,8 @@ pub struct PeerUri {
 pub struct ListenUri {
     /// What carries the peerings.
     pub scheme: Scheme,
-    /// The address and port; port 0 lets the system choose one.
-    pub address: SocketAddr,
+    /// Where.
+    pub address: ListenAddress,
     /// The only interface to accept from.
     pub interface: Option<InterfaceName>,
     /// What is wanted of the peerings.
@@ -98,42 +146,20 @@ pub struct ListenUri {
 impl PeerUri {
     /// Whether both dial the same place, whatever their options: what `peer remove` compares.
     pub fn same_endpoint(&self, other: &Self) -> bool {
-        self.scheme == other.scheme
-            && self.host == other.host
-            && self.port == other.port
-            && self.path == other.path
-            && self.interface == other.interface
+        self.scheme == other.scheme && self.endpoint == other.endpoint && self.interface == other.interface
     }
-}
 
-impl FromStr for PeerUri {
-    type Err = UriError;
+    /// The text with all secrets in it, for those who may see them. It parses to the same value.
+    pub fn with_secrets(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| self.write(f, true))
+    }
 
-    fn from_str(text: &str) -> Result<Self, UriError> {
-        let parts = Parts::split(text)?;
-        let host = Host::parse(parts.host)?;
-        let port = parts.port.parse().ok().filter(|port| *port != 0).ok_or(UriError::BadPort)?;
-        let path = parse_path(parts.scheme, parts.path)?;
-        let mut options = Options::default();
-        options.parse(parts.options, PEER_OPTIONS)?;
-        if let Host::Ip(ip) = host {
-            if is_overlay(ip) {
-                return Err(UriError::Overlay);
-            }
-            if ip.is_unspecified() {
-                return Err(UriError::Unspecified);
-            }
-            require_interface(ip, options.interface.as_ref())?;
+    fn write(&self, f: &mut fmt::Formatter<'_>, with_secrets: bool) -> fmt::Result {
+        write!(f, "{}://", self.scheme)?;
+        match &self.endpoint {
+            Endpoint::Net(NetEndpoint { host, port, path }) => write!(f, "{host}:{port}{path}")?,
+            Endpoint::Unix(path) => write!(f, "{path}")?,
         }
-        let policy = options.policy();
-        let Options { key, max_backoff, interface, .. } = options;
-        Ok(Self { scheme: parts.scheme, host, port, path, key, max_backoff, interface, policy })
-    }
-}
-
-impl fmt::Display for PeerUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}{}", self.scheme, self.host, self.port, self.path)?;
         let mut separator = '?';
         let mut option = |f: &mut fmt::Formatter<'_>, name: &str, value: &dyn fmt::Display| {
             let written = write!(f, "{separator}{name}={value}");
@@ -149,7 +175,50 @@ impl fmt::Display for PeerUri {
         if let Some(name) = &self.interface {
             option(f, "interface", name)?;
         }
+        match &self.proxy {
+            Some(proxy) if with_secrets => option(f, "proxy", &proxy.with_login())?,
+            Some(proxy) => option(f, "proxy", proxy)?,
+            None => {}
+        }
         write_policy(&self.policy, |name, value| option(f, name, value))
+    }
+}
+
+impl FromStr for PeerUri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        let parts = Parts::split(text)?;
+        if parts.scheme == Scheme::Unix {
+            return Self::unix(&parts);
+        }
+        let host = Host::parse(parts.host)?;
+        let port = parts.port.parse().ok().filter(|port| *port != 0).ok_or(UriError::BadPort)?;
+        let path = parse_path(parts.scheme, parts.path)?;
+        let mut options = Options::default();
+        options.parse(parts.options, PEER_OPTIONS)?;
+        if let Host::Ip(ip) = host {
+            if is_overlay(ip) {
+                return Err(UriError::Overlay);
+            }
+            if ip.is_unspecified() {
+                return Err(UriError::Unspecified);
+            }
+            require_interface(ip, options.interface.as_ref())?;
+        }
+        if parts.scheme == Scheme::Quic && options.proxy.is_some() {
+            return Err(UriError::WrongOption("proxy", "for quic://: proxies carry TCP; use tls:// there"));
+        }
+        let policy = options.policy();
+        let Options { key, max_backoff, interface, proxy, .. } = options;
+        let endpoint = Endpoint::Net(NetEndpoint { host, port, path });
+        Ok(Self { scheme: parts.scheme, endpoint, key, max_backoff, interface, proxy, policy })
+    }
+}
+
+impl fmt::Display for PeerUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, false)
     }
 }
 
@@ -158,6 +227,9 @@ impl FromStr for ListenUri {
 
     fn from_str(text: &str) -> Result<Self, UriError> {
         let parts = Parts::split(text)?;
+        if parts.scheme == Scheme::Unix {
+            return Self::unix(&parts);
+        }
         let Host::Ip(ip) = Host::parse(parts.host)? else { return Err(UriError::ListenName) };
         if is_overlay(ip) {
             return Err(UriError::Overlay);
@@ -169,20 +241,34 @@ impl FromStr for ListenUri {
         let mut options = Options::default();
         options.parse(parts.options, LISTEN_OPTIONS)?;
         require_interface(ip, options.interface.as_ref())?;
+        if options.group.is_some() {
+            return Err(UriError::WrongOption("group", "but for unix://"));
+        }
         let policy = options.policy();
-        Ok(Self { scheme: parts.scheme, address: SocketAddr::new(ip, port), interface: options.interface, policy })
+        Ok(Self { scheme: parts.scheme, address: (ip, port).into(), interface: options.interface, policy })
     }
 }
 
 impl fmt::Display for ListenUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.address)?;
+        write!(f, "{}://", self.scheme)?;
+        let mut group_of = None;
+        match &self.address {
+            ListenAddress::Ip(address) => write!(f, "{address}")?,
+            ListenAddress::Unix { path, group } => {
+                write!(f, "{path}")?;
+                group_of = group.as_ref();
+            }
+        }
         let mut separator = '?';
         let mut option = |f: &mut fmt::Formatter<'_>, name: &str, value: &dyn fmt::Display| {
             let written = write!(f, "{separator}{name}={value}");
             separator = '&';
             written
         };
+        if let Some(group) = group_of {
+            option(f, "group", group)?;
+        }
         if let Some(name) = &self.interface {
             option(f, "interface", name)?;
         }
@@ -198,6 +284,7 @@ impl fmt::Display for Scheme {
             Self::Tls => f.write_str("tls"),
             Self::Wss => f.write_str("wss"),
             Self::Quic => f.write_str("quic"),
+            Self::Unix => f.write_str("unix"),
         }
     }
 }
@@ -212,9 +299,10 @@ impl fmt::Display for Host {
     }
 }
 
+/// For the control socket, whose other end is to dial: with the secrets.
 impl serde::Serialize for PeerUri {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.collect_str(&self.with_secrets())
     }
 }
 

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, de};
 
 use super::availability::METRICS;
+use super::uri::ProxyUri;
 use crate::admission::MAX_INBOUND;
 
 /// Longest interface name in bytes (Linux `IFNAMSIZ` without the final zero).
@@ -17,7 +18,7 @@ const MIN_MTU: u16 = 1280;
 /// The most that fits a frame with the largest headers in front of it.
 pub(super) const MAX_MTU: u16 = 65_000;
 /// Longest path of a Unix socket in bytes (Linux `sun_path` without the final zero).
-const MAX_SOCKET_PATH: usize = 107;
+pub(super) const MAX_SOCKET_PATH: usize = 107;
 
 /// What is wrong with a value, and what to write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -251,6 +252,18 @@ read_integer!(
     |number| usize::try_from(number).ok().filter(|number| (1..=MAX_INBOUND).contains(number))
 );
 const _: () = assert!(MAX_INBOUND == 3584, "the sentence above says so");
+
+read_integer!(
+    /// `peering.fwmark`: 0 is none.
+    fwmark -> u32, "a whole number from 0 (none) to 4294967295",
+    |number| u32::try_from(number).ok()
+);
+
+/// A proxy; an empty string is none.
+pub(super) fn optional_proxy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ProxyUri>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(de::Error::custom) }
+}
 
 /// `control.socket`: a path that fits a Unix socket address.
 pub(super) fn socket_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {

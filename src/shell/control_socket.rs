@@ -4,19 +4,12 @@
 //! Clients are bounded in number, each in the length of a line and in the time it may be silent or leave an answer unread, and
 //! each has a task of its own: a client that hangs holds up nobody, and no more than [`MAX_CLIENTS`] of them stay.
 //!
-//! One daemon per path: a lock beside the socket is held as long as the daemon runs. The lock, not the socket, decides,
-//! because between finding out that nobody answers on a socket and replacing it another daemon may have done the same.
+//! One daemon per path: see [`socket_file`].
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt;
-use nix::fcntl::{Flock, FlockArg};
-use nix::sys::stat::{Mode, fchmod};
-use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
@@ -24,7 +17,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
-use super::files::{make_directory_of, may_make};
+use super::files::may_make;
+use super::socket_file::{self, SocketFile, SocketFileError};
 use crate::control::{Failure, FailureKind, MAX_REQUEST_LEN, Reply, Request, decode_request, reply_line};
 use crate::time::Duration;
 
@@ -72,9 +66,7 @@ pub enum ControlSocketError {
 #[derive(Debug)]
 pub struct ControlSocket {
     listener: UnixListener,
-    // Dropped in this order: the file goes before the lock, so that the next daemon finds neither.
-    _file: OwnFile,
-    _lock: LockFile,
+    _file: SocketFile,
 }
 
 impl ControlSocket {
@@ -84,20 +76,9 @@ impl ControlSocket {
     /// # Errors
     /// Another daemon runs on this path, the path is taken, or the operating system refuses.
     pub fn bind(path: &Path, group: Option<&str>) -> Result<Self, ControlSocketError> {
-        let group = group.map(group_id).transpose()?;
-        make_directory_of(path, 0o755).map_err(io_error(path, "make the directory of"))?;
-        let lock = LockFile::take(path)?;
-        remove_stale(path)?;
-        let listener = listen(path).map_err(io_error(path, "make it"))?;
-        let file = OwnFile::of(path).map_err(io_error(path, "look at it"))?;
-        if let Some(group) = group {
-            std::os::unix::fs::chown(path, None, Some(group)).map_err(io_error(path, "give it to control.group"))?;
-        }
-        // Not before the group is right: the umask has narrowed the mode until here, never widened it.
-        let mode = fs::Permissions::from_mode(SOCKET_MODE);
-        fs::set_permissions(path, mode).map_err(io_error(path, "set its mode"))?;
-        let listener = UnixListener::from_std(listener).map_err(io_error(path, "listen on it"))?;
-        Ok(Self { listener, _file: file, _lock: lock })
+        let (listener, file) = SocketFile::bind(path, group, SOCKET_MODE, BACKLOG)?;
+        let listener = UnixListener::from_std(listener).map_err(|source| io_error(path, "listen on it", source))?;
+        Ok(Self { listener, _file: file })
     }
 
     /// Serves clients until the receiver of `calls` is gone. Ends all connections and removes the socket when dropped.
@@ -137,11 +118,11 @@ pub enum Probe {
 /// # Errors
 /// What [`ControlSocket::bind`] would most likely say, but for [`ControlSocketError::AlreadyRunning`].
 pub fn probe(path: &Path, group: Option<&str>) -> Result<Probe, ControlSocketError> {
-    group.map(group_id).transpose()?;
-    if is_answered(path)? {
+    group.map(socket_file::group_id).transpose()?;
+    if socket_file::is_answered(path)? {
         return Ok(Probe::Running);
     }
-    may_make(path).map_err(io_error(path, "make it"))?;
+    may_make(path).map_err(|source| io_error(path, "make it", source))?;
     Ok(Probe::Free)
 }
 
@@ -181,123 +162,19 @@ fn turn_away(stream: &UnixStream) {
     let _ = stream.try_write(reply_line(&Err(Failure::new(FailureKind::Busy, message))).as_bytes());
 }
 
-/// Removes a socket on which nobody answers. Only for who holds the lock.
-fn remove_stale(path: &Path) -> Result<(), ControlSocketError> {
-    if is_answered(path)? {
-        return Err(ControlSocketError::AlreadyRunning(path.to_owned()));
-    }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, "remove the old one")(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Whether somebody answers on the socket at `path`. Neither a missing nor a stale socket is answered.
-fn is_answered(path: &Path) -> Result<bool, ControlSocketError> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(io_error(path, "look at it")(error)),
-        Ok(found) if !found.file_type().is_socket() => return Err(ControlSocketError::NotASocket(path.to_owned())),
-        Ok(_) => {}
-    }
-    let connect = || {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.connect(&SockAddr::unix(path)?)
-    };
-    match connect() {
-        Ok(()) => Ok(true),
-        // Its backlog is full: somebody listens, however busy.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(io_error(path, "find out whether a daemon runs there")(error)),
-    }
-}
-
-/// Binds with a mode that lets nobody but the owner in, whatever the umask: a socket file gets the mode of its descriptor.
-fn listen(path: &Path) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(std::os::fd::OwnedFd::from(socket).into())
-}
-
-fn group_id(name: &str) -> Result<u32, ControlSocketError> {
-    if let Ok(id) = name.parse() {
-        return Ok(id);
-    }
-    let found = nix::unistd::Group::from_name(name).ok().flatten();
-    found.map(|group| group.gid.as_raw()).ok_or_else(|| ControlSocketError::NoSuchGroup(name.to_owned()))
-}
-
-/// A file of ours in the file system. Removed when dropped, unless something else lies there by then.
-#[derive(Debug)]
-struct OwnFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl OwnFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), identity: identity(&fs::symlink_metadata(path)?) })
-    }
-
-    fn is_in_place(&self) -> bool {
-        fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity)
-    }
-}
-
-fn identity(file: &fs::Metadata) -> (u64, u64) {
-    (file.dev(), file.ino())
-}
-
-impl Drop for OwnFile {
-    fn drop(&mut self) {
-        if self.is_in_place() {
-            let _ = fs::remove_file(&self.path);
+impl From<SocketFileError> for ControlSocketError {
+    fn from(error: SocketFileError) -> Self {
+        match error {
+            SocketFileError::InUse(path) => Self::AlreadyRunning(path),
+            SocketFileError::NotASocket(path) => Self::NotASocket(path),
+            SocketFileError::NoSuchGroup(group) => Self::NoSuchGroup(group),
+            SocketFileError::Io { path, what, source } => Self::Io { path, what, source },
         }
     }
 }
 
-/// An exclusive lock on `<path>.lock`. The file is removed when dropped.
-#[derive(Debug)]
-struct LockFile {
-    _file: OwnFile,
-    _lock: Flock<fs::File>,
-}
-
-impl LockFile {
-    fn take(socket: &Path) -> Result<Self, ControlSocketError> {
-        let mut path = socket.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
-        loop {
-            let mut options = fs::OpenOptions::new();
-            options.write(true).create(true).truncate(false).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
-            let file = options.open(&path).map_err(io_error(&path, "open the lock file"))?;
-            let opened = file.metadata().map_err(io_error(&path, "look at the lock file"))?;
-            let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => lock,
-                Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
-                    return Err(ControlSocketError::AlreadyRunning(socket.to_owned()));
-                }
-                Err((_, error)) => return Err(io_error(&path, "lock the lock file")(error.into())),
-            };
-            // Whoever had the lock may have removed the file between our opening and locking it; then it locks nothing.
-            let file = OwnFile { path: path.clone(), identity: identity(&opened) };
-            if file.is_in_place() {
-                return Ok(Self { _file: file, _lock: lock });
-            }
-        }
-    }
-}
-
-fn io_error(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> ControlSocketError {
-    let path = path.to_owned();
-    move |source| ControlSocketError::Io { path, what, source }
+fn io_error(path: &Path, what: &'static str, source: io::Error) -> ControlSocketError {
+    ControlSocketError::Io { path: path.to_owned(), what, source }
 }
 
 fn advice(error: &io::Error) -> &'static str {

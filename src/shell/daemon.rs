@@ -31,6 +31,7 @@ use crate::shell::password_file::{self, PasswordFileError};
 use crate::shell::peerings::{Greeting, Peerings};
 use crate::shell::readiness;
 use crate::shell::transport::tls::{NodeTls, NodeTlsError};
+use crate::shell::transport::underlay::Underlay;
 use crate::shell::transport::{self, ListenError, Listener};
 use crate::shell::tun::Tun;
 use crate::shell::tun::linux::{self, Added, TunError, TunParams};
@@ -195,8 +196,10 @@ async fn start_core(
     let greeting = Greeting::new(Arc::clone(&keypair), extensions);
     let tls = NodeTls::new(Arc::clone(&keypair))?.with_ca_file(config.peering.tls_ca_file.clone());
     let tls = Arc::new(tls);
+    let underlay = Arc::new(Underlay::new(config));
     let limits = Limits { inbound: config.peering.max_inbound, per_source: config.peering.max_inbound_per_source };
-    let peerings = Peerings::new(greeting, limits, rng.fork(), Arc::clone(&tls), clock);
+    let mut peerings = Peerings::new(greeting, limits, rng.fork(), Arc::clone(&tls), clock);
+    peerings.0.set_underlay(Arc::clone(&underlay));
     let node_config = NodeConfig {
         mtu: config.tun.mtu,
         psk,
@@ -210,8 +213,8 @@ async fn start_core(
     let node = Node::new(node_config, keypair, node_seed, now, clock.unix_now());
 
     let (accepted_sender, accepted) = mpsc::channel(RARE_QUEUE);
-    listen(config, &tls, &accepted_sender)?;
-    let lan = listen_to_neighbours(config, &tls, &accepted_sender).map(|port| {
+    listen(config, &tls, &underlay, &accepted_sender)?;
+    let lan = listen_to_neighbours(config, &tls, &underlay, &accepted_sender).map(|port| {
         let own_interface = Some(host.1.to_owned()).filter(|name| !name.is_empty());
         let config = DiscoveryConfig {
             own_key,
@@ -249,11 +252,16 @@ async fn start_core(
     Ok(tokio::spawn(Core::new(parts).run()))
 }
 
-fn listen(config: &Config, tls: &Arc<NodeTls>, accepted: &mpsc::Sender<Accepted>) -> Result<(), DaemonError> {
+fn listen(
+    config: &Config,
+    tls: &Arc<NodeTls>,
+    underlay: &Underlay,
+    accepted: &mpsc::Sender<Accepted>,
+) -> Result<(), DaemonError> {
     for uri in &config.peering.listen {
-        let listener =
-            transport::listen(uri, tls).map_err(|error: ListenError| DaemonError::Listen(format!("{uri}: {error}")))?;
-        tracing::info!("listening on {}://{}", uri.scheme, listener.address());
+        let listener = transport::listen(uri, tls, underlay)
+            .map_err(|error: ListenError| DaemonError::Listen(format!("{uri}: {error}")))?;
+        tracing::info!("listening on {}", listener.uri());
         tokio::spawn(accept_all(listener, false, uri.policy, accepted.clone()));
     }
     Ok(())
@@ -261,7 +269,12 @@ fn listen(config: &Config, tls: &Arc<NodeTls>, accepted: &mpsc::Sender<Accepted>
 
 /// Listens for neighbours, on a port of the system's choice that our beacons announce. `None` if discovery is off or impossible: a node
 /// with configured peers can do without.
-fn listen_to_neighbours(config: &Config, tls: &Arc<NodeTls>, accepted: &mpsc::Sender<Accepted>) -> Option<u16> {
+fn listen_to_neighbours(
+    config: &Config,
+    tls: &Arc<NodeTls>,
+    underlay: &Underlay,
+    accepted: &mpsc::Sender<Accepted>,
+) -> Option<u16> {
     if !config.discovery.enabled {
         return None;
     }
@@ -271,11 +284,11 @@ fn listen_to_neighbours(config: &Config, tls: &Arc<NodeTls>, accepted: &mpsc::Se
         interface: None,
         policy: PeerPolicy::default(),
     };
-    match transport::listen(&anywhere, tls) {
+    match transport::listen(&anywhere, tls, underlay) {
         Ok(listener) => {
-            let port = listener.address().port();
+            let port = listener.port();
             tokio::spawn(accept_all(listener, true, PeerPolicy::default(), accepted.clone()));
-            Some(port)
+            port
         }
         Err(error) => {
             tracing::warn!("no LAN discovery: {error}");
@@ -294,7 +307,7 @@ async fn accept_all(listener: Listener, lan: bool, policy: PeerPolicy, accepted:
                 }
             }
             Err(error) => {
-                tracing::warn!("cannot accept peers on {}: {error}", listener.address());
+                tracing::warn!("cannot accept peers on {}: {error}", listener.uri());
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

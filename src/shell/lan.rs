@@ -22,7 +22,7 @@ use crate::rng::Rng;
 use crate::shell::lan::sockets::{Heard, LinkSockets};
 use crate::shell::netlink::{self, Snapshot};
 use crate::shell::peer_task::PeeringId;
-use crate::shell::transport::Ends;
+use crate::shell::transport::{Ends, Remote};
 use crate::time::Instant;
 
 /// Datagrams that wait for the core, and how many it takes per turn. More are dropped by the kernel; beacons come again.
@@ -81,11 +81,12 @@ impl Lan {
     }
 
     /// The index of the interface that a LAN connection runs over, if we announce ourselves there.
-    pub(crate) fn interface_of(&self, remote: SocketAddr, local: IpAddr, network: &Snapshot) -> Option<u32> {
+    pub(crate) fn interface_of(&self, ends: Ends, network: &Snapshot) -> Option<u32> {
+        let Remote::Ip(remote) = ends.remote else { return None };
         let index = match remote {
             // The same link-local address may be used on several links; the kernel says which it was.
             SocketAddr::V6(remote) if remote.scope_id() != 0 => remote.scope_id(),
-            _ => network.owner(local)?.index,
+            _ => network.owner(ends.local?)?.index,
         };
         self.discovery.conduct(index).is_some_and(|conduct| conduct.beacon).then_some(index)
     }
@@ -132,7 +133,11 @@ impl Lan {
         now: Instant,
     ) -> PeeringVerdict {
         let PeerInfo { key, inbound, authenticated, .. } = *peer;
-        let family = Family::of(ends.remote);
+        let family = match ends.remote {
+            Remote::Ip(remote) => Family::of(remote),
+            // No neighbour is ever there.
+            Remote::Unix { .. } => Family::V6,
+        };
         let up = PeeringUp { id: NeighbourId(id.0), key, interface, family, inbound, authenticated };
         self.discovery.handle_peering_up(up, now)
     }
@@ -286,8 +291,14 @@ mod tests {
         let mut lan = lan(None);
         let network = network(|_| {});
         lan.network_changed(&network, Instant::ZERO);
-        let over =
-            |remote: &str, local: &str| lan.interface_of(remote.parse().unwrap(), local.parse().unwrap(), &network);
+        let over = |remote: &str, local: &str| {
+            let ends = Ends {
+                remote: Remote::Ip(remote.parse().unwrap()),
+                local: local.parse().ok(),
+                carrier: crate::link::Carrier::Tcp,
+            };
+            lan.interface_of(ends, &network)
+        };
         assert_eq!(over("192.0.2.9:1", "192.0.2.1"), Some(7));
         assert_eq!(over("[fe80::9%7]:1", "fe80::1"), Some(7));
         assert_eq!(over("[fe80::9%8]:1", "fe80::1"), None, "a link that takes no part");

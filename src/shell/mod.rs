@@ -20,6 +20,7 @@ pub(crate) mod peer_task;
 pub mod preflight;
 pub(crate) mod peerings;
 pub(crate) mod readiness;
+pub(crate) mod socket_file;
 pub(crate) mod timer;
 pub(crate) mod transport;
 pub(crate) mod tun;

@@ -25,6 +25,7 @@ use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{self, BATCH_BYTES, BATCH_FRAMES, Batch, Channels, FromPeer, PeeringId, Written};
 use crate::shell::transport::quic::Dialler;
 use crate::shell::transport::tls::NodeTls;
+use crate::shell::transport::underlay::Underlay;
 use crate::shell::transport::{self, Connection, DialError, Ends, Incoming, tcp};
 use crate::shell::wanted::MAX_WANTED;
 use crate::time::Instant;
@@ -116,6 +117,7 @@ pub(crate) struct Peerings {
     greeting: Greeting,
     rng: Rng,
     tls: Arc<NodeTls>,
+    underlay: Arc<Underlay>,
     /// How often the network has changed, for those that follow.
     network: watch::Sender<u64>,
     clock: Clock,
@@ -162,6 +164,7 @@ impl Peerings {
             greeting,
             rng,
             tls,
+            underlay: Arc::default(),
             network: watch::Sender::new(0),
             clock,
             admission: Admission::new(limits, clock.now()),
@@ -169,11 +172,20 @@ impl Peerings {
         (peerings, PeerInputs { events: events_to_core, written: written_to_core })
     }
 
+    /// How connections are made from now on.
+    pub(crate) fn set_underlay(&mut self, underlay: Arc<Underlay>) {
+        self.underlay = underlay;
+    }
+
     /// Dials a peer of the configuration.
     pub(crate) fn dial(&mut self, name: Arc<str>, uri: PeerUri) -> PeeringId {
         let expects = Expects { key: uri.key, password: PasswordKey::default() };
         let (text, pinned, policy) = (name.to_string(), uri.key.is_some(), uri.policy);
-        let dialler = Dialler { tls: Arc::clone(&self.tls), network: self.network.subscribe() };
+        let dialler = Dialler {
+            tls: Arc::clone(&self.tls),
+            underlay: Arc::clone(&self.underlay),
+            network: self.network.subscribe(),
+        };
         let connect = async move { transport::dial(&uri, &dialler).await };
         let id = self.start(Origin::Wanted(name), PeerKind::Remote, text, expects, connect);
         if let Some(peering) = self.table.get_mut(&id) {
@@ -186,7 +198,8 @@ impl Peerings {
     pub(crate) fn dial_neighbour(&mut self, dial: LanDial) -> PeeringId {
         let LanDial { address, interface: (interface, name), key } = dial;
         let origin = Origin::Lan { interface, dialled: Some(key) };
-        let connect = async move { tcp::connect_in_time(address, &name).await };
+        let underlay = Arc::clone(&self.underlay);
+        let connect = async move { tcp::connect_in_time(address, underlay.binding(Some(&name))).await };
         let expects = Expects { key: Some(key), password: PasswordKey::default() };
         self.start(origin, PeerKind::Lan, format!("tcp://{address}"), expects, connect)
     }
@@ -202,7 +215,7 @@ impl Peerings {
         policy: PeerPolicy,
     ) -> Result<(PeeringId, Option<PeeringId>), Refusal> {
         let ends = incoming.ends();
-        let yields = self.admission.admit(self.next_id, ends.remote.ip(), self.clock.now())?;
+        let yields = self.admission.admit(self.next_id, ends.remote.source(), self.clock.now())?;
         let kind = if origin == Origin::Inbound { PeerKind::Remote } else { PeerKind::Lan };
         let id = self.start(origin, kind, incoming.uri(), Expects::default(), incoming.open());
         self.connected(id, ends);
@@ -273,7 +286,8 @@ impl Peerings {
     /// Peerings whose address of ours was there before and is not any more. Those that can move to another one have none.
     pub(crate) fn lost(&self, before: &Snapshot, after: &Snapshot) -> Vec<PeeringId> {
         let is_lost = |address: IpAddr| before.owner(address).is_some() && after.owner(address).is_none();
-        let lost = self.table.iter().filter(|(_, peering)| peering.ends.is_some_and(|ends| is_lost(ends.local)));
+        let lost =
+            self.table.iter().filter(|(_, peering)| peering.ends.and_then(|ends| ends.local).is_some_and(is_lost));
         lost.map(|(id, _)| *id).collect()
     }
 
@@ -386,6 +400,7 @@ mod tests {
     use crate::config::Scheme;
     use crate::keys::Seed;
     use crate::link::{Carrier, HELLO_TIMEOUT, LinkError};
+    use crate::shell::transport::Remote;
     use crate::time::Duration;
 
     fn peerings() -> (Peerings, PeerInputs) {
@@ -396,15 +411,16 @@ mod tests {
 
     fn incoming(remote: &str, local: &str) -> (Incoming, tokio::io::DuplexStream) {
         let (near, far) = tokio::io::duplex(1_000);
-        let ends = Ends { remote: remote.parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
+        let ends =
+            Ends { remote: Remote::Ip(remote.parse().unwrap()), local: local.parse().ok(), carrier: Carrier::Tcp };
         let connection = Connection { stream: Box::new(near), ends };
-        (Incoming::Tcp { scheme: Scheme::Tcp, tls: NodeTls::for_tests(1), connection }, far)
+        (Incoming::Stream { scheme: Scheme::Tcp, tls: NodeTls::for_tests(1), connection }, far)
     }
 
     /// The connection as if it had come to another kind of listener.
     fn with_scheme(incoming: Incoming, scheme: Scheme) -> Incoming {
         match incoming {
-            Incoming::Tcp { tls, connection, .. } => Incoming::Tcp { scheme, tls, connection },
+            Incoming::Stream { tls, connection, .. } => Incoming::Stream { scheme, tls, connection },
             quic => quic,
         }
     }

@@ -30,3 +30,4 @@ mod offload;
 mod policy;
 mod quic;
 mod reach;
+mod underlay;

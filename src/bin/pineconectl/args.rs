@@ -1,8 +1,11 @@
 //! The command line.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use pinecone::config::{DEFAULT_KEY_FILE, DEFAULT_SOCKET, PeerUri};
 use pinecone::control::{MAX_TIMEOUT, parse_target};
@@ -79,12 +82,14 @@ pub(crate) enum PeerCommand {
     /// Dial a peer until the daemon stops (to keep it, name it in peering.peers)
     Add {
         /// For example tcp://192.0.2.1:7463 or ws://node.example.org:80/path
-        uri: PeerUri,
+        #[arg(value_parser = PeerUriParser)]
+        uri: Box<PeerUri>,
     },
     /// Stop dialling a peer and close the peering
     Remove {
         /// As it was added
-        uri: PeerUri,
+        #[arg(value_parser = PeerUriParser)]
+        uri: Box<PeerUri>,
     },
 }
 
@@ -116,6 +121,27 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 /// More often than every 10 ms would measure the control socket.
 fn parse_interval(text: &str) -> Result<Duration, String> {
     seconds_within(text, Duration::from_millis(10), Duration::from_secs(3600))
+}
+
+/// Parses a peer's URI. clap's own way would repeat a wrong one in the error, and there may be a password in it.
+#[derive(Clone, Copy, Debug)]
+struct PeerUriParser;
+
+impl TypedValueParser for PeerUriParser {
+    type Value = Box<PeerUri>;
+
+    fn parse_ref(
+        &self,
+        cmd: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Box<PeerUri>, clap::Error> {
+        let wrong = |what: &dyn std::fmt::Display| {
+            cmd.clone().error(ErrorKind::ValueValidation, format!("the peer's URI is wrong: {what}"))
+        };
+        let text = value.to_str().ok_or_else(|| wrong(&"it is not UTF-8"))?;
+        text.parse::<PeerUri>().map(Box::new).map_err(|error| wrong(&error))
+    }
 }
 
 fn seconds_within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {

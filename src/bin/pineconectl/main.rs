@@ -17,6 +17,7 @@ mod units;
 use std::process::ExitCode;
 
 use clap::Parser;
+use pinecone::config::PeerUri;
 use pinecone::control::{Answer, Request};
 use serde_json::json;
 
@@ -52,8 +53,8 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
         Command::Snake => Request::Snake,
         Command::Sessions => Request::Sessions,
         Command::Lookup { target } => Request::Lookup { target: *target, timeout: arguments.timeout },
-        Command::Peer(PeerCommand::Add { uri }) => Request::PeerAdd { uri: uri.clone() },
-        Command::Peer(PeerCommand::Remove { uri }) => Request::PeerRemove { uri: uri.clone() },
+        Command::Peer(PeerCommand::Add { uri }) => Request::PeerAdd { uri: PeerUri::clone(uri) },
+        Command::Peer(PeerCommand::Remove { uri }) => Request::PeerRemove { uri: PeerUri::clone(uri) },
     };
     let answer = Client::connect(&arguments.socket, arguments.timeout)?.ask(&request)?;
     if arguments.json { print_document(&request, &answer) } else { output::text(&as_text(&request, &answer)) }
@@ -62,8 +63,8 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
 /// The answer as one JSON document; what was done, if there is nothing to answer.
 fn print_document(request: &Request, answer: &Answer) -> Result<(), CommandError> {
     match (request, answer) {
-        (Request::PeerAdd { uri }, Answer::Done) => output::json(&json!({ "added": uri })),
-        (Request::PeerRemove { uri }, Answer::Done) => output::json(&json!({ "removed": uri })),
+        (Request::PeerAdd { uri }, Answer::Done) => output::json(&json!({ "added": uri.to_string() })),
+        (Request::PeerRemove { uri }, Answer::Done) => output::json(&json!({ "removed": uri.to_string() })),
         _ => output::json(answer),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! They repeat neither the whole text nor the value of an option: either may hold a secret that was put in the wrong place.
 
+use crate::config::values::MAX_SOCKET_PATH;
 use crate::config::{DEFAULT_PORT, ValueError};
 
 /// Longest URI in bytes; a name of 253 bytes, a key and the options fit with room to spare.
@@ -16,11 +17,8 @@ pub enum UriError {
     /// Nothing before `://`.
     #[error("the scheme is missing; write tcp://host:port")]
     NoScheme,
-    /// A scheme that is planned but not there.
-    #[error("scheme `{0}` is not available in this version; use quic://, tls://, wss://, tcp:// or ws://")]
-    AbsentScheme(&'static str),
-    /// Anything else before `://`.
-    #[error("the scheme is not one of a peering; use quic://, tls://, wss://, tcp:// or ws://")]
+    /// No scheme of ours before `://`.
+    #[error("the scheme is not one of a peering; use tls://, quic://, wss://, tcp://, ws:// or unix://")]
     UnknownScheme,
     /// `user@` before the host.
     #[error("a user name before the host has no meaning; write tcp://host:port")]
@@ -88,4 +86,24 @@ pub enum UriError {
     /// `interface` is not an interface name.
     #[error("option `interface`: {0}")]
     BadInterface(ValueError),
+    /// `proxy` is not a proxy.
+    #[error(
+        "option `proxy` is not socks5://host:port or http://host:port, with user:password@ before the host if it needs that"
+    )]
+    BadProxy,
+    /// The user name and password of `proxy` are not right.
+    #[error(
+        "the login of option `proxy` is user:password of at most 255 bytes each, with % and two hexadecimal digits in place of \
+         & : @ / ? # % and spaces"
+    )]
+    BadProxyLogin,
+    /// `unix://` without an absolute path, or with one that no socket can have.
+    #[error("a Unix socket is an absolute path of at most {MAX_SOCKET_PATH} bytes: unix:///run/pinecone/peers.sock")]
+    BadSocketPath,
+    /// An option of network peerings at `unix://`, or the other way round.
+    #[error("option `{0}` has no meaning {1}")]
+    WrongOption(&'static str, &'static str),
+    /// `group` is neither the name nor the number of a group.
+    #[error("option `group` is a group's name or number")]
+    BadGroup,
 }

@@ -1,6 +1,6 @@
 //! The options of a URI: what stands behind its `?`.
 
-use super::{Rate, UriError};
+use super::{ProxyUri, Rate, UriError};
 use crate::config::availability::ABSENT_OPTIONS;
 use crate::config::values::InterfaceName;
 use crate::discovery::MAX_PRIORITY;
@@ -13,14 +13,16 @@ const MAX_BACKOFF: Duration = Duration::from_secs(24 * 3600);
 
 /// The options that one kind of URI takes, as errors list them.
 pub(super) type OptionNames = &'static str;
-pub(super) const PEER_OPTIONS: OptionNames = "key, max_backoff, interface, priority, max_rate";
-pub(super) const LISTEN_OPTIONS: OptionNames = "interface, priority, max_rate";
+pub(super) const PEER_OPTIONS: OptionNames = "key, max_backoff, interface, proxy, priority, max_rate";
+pub(super) const LISTEN_OPTIONS: OptionNames = "interface, group, priority, max_rate";
 
 #[derive(Default)]
 pub(super) struct Options {
     pub(super) key: Option<PublicKey>,
     pub(super) max_backoff: Option<Duration>,
     pub(super) interface: Option<InterfaceName>,
+    pub(super) proxy: Option<ProxyUri>,
+    pub(super) group: Option<String>,
     pub(super) priority: Option<u8>,
     pub(super) max_rate: Option<Rate>,
 }
@@ -39,6 +41,10 @@ impl Options {
                 }
                 "interface" => {
                     once(&mut self.interface, "interface", value.parse().map_err(UriError::BadInterface)?)?;
+                }
+                "proxy" if names == PEER_OPTIONS => once(&mut self.proxy, "proxy", value.parse()?)?,
+                "group" if names == LISTEN_OPTIONS => {
+                    once(&mut self.group, "group", parse_group(value).ok_or(UriError::BadGroup)?)?;
                 }
                 "priority" => {
                     once(&mut self.priority, "priority", parse_priority(value).ok_or(UriError::BadPriority)?)?
@@ -61,6 +67,12 @@ impl Options {
     pub(super) fn policy(&self) -> PeerPolicy {
         PeerPolicy { priority: self.priority.unwrap_or(0), max_rate: self.max_rate.map(|rate| rate.0) }
     }
+}
+
+/// A group by name or number.
+fn parse_group(text: &str) -> Option<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.$".contains(&byte);
+    (!text.is_empty() && text.bytes().all(allowed)).then(|| text.to_owned())
 }
 
 fn parse_priority(text: &str) -> Option<u8> {

@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::error::MAX_LEN;
 use super::{Host, Scheme, UriError};
-use crate::config::availability::ABSENT_SCHEMES;
 
 /// Longest DNS name in bytes (RFC 1035 §2.3.4, without the root's dot).
 const MAX_NAME: usize = 253;
@@ -16,7 +15,7 @@ pub(super) struct Parts<'a> {
     pub(super) scheme: Scheme,
     pub(super) host: &'a str,
     pub(super) port: &'a str,
-    /// With its slash, if there is one.
+    /// With its slash, if there is one. All that `unix://` has.
     pub(super) path: &'a str,
     pub(super) options: Option<&'a str>,
 }
@@ -35,29 +34,38 @@ impl<'a> Parts<'a> {
         if rest.contains('#') {
             return Err(UriError::Path);
         }
+        if scheme == Scheme::Unix {
+            return Ok(Self { scheme, host: "", port: "", path: rest, options });
+        }
         let (rest, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         if rest.contains('@') {
             return Err(UriError::UserInfo);
         }
-        let (host, port) = if rest.starts_with('[') {
-            let (host, after) = rest.split_once(']').ok_or(UriError::BadIpv6)?;
-            let port = after.strip_prefix(':').ok_or(UriError::NoPort)?;
-            (host, port)
-        } else {
-            if rest.matches(':').count() > 1 {
-                return Err(UriError::NoBrackets);
-            }
-            rest.split_once(':').ok_or(if rest.is_empty() { UriError::NoHost } else { UriError::NoPort })?
-        };
-        // `u16::from_str` takes a leading plus sign.
-        if port.is_empty() {
-            return Err(UriError::NoPort);
-        }
-        if !port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(UriError::BadPort);
-        }
+        let (host, port) = split_port(rest)?;
         Ok(Self { scheme, host, port, path, options })
     }
+}
+
+/// `host:port` in two. An IPv6 address keeps its opening bracket, and the port is not empty and all digits.
+pub(super) fn split_port(text: &str) -> Result<(&str, &str), UriError> {
+    let (host, port) = if text.starts_with('[') {
+        let (host, after) = text.split_once(']').ok_or(UriError::BadIpv6)?;
+        let port = after.strip_prefix(':').ok_or(UriError::NoPort)?;
+        (host, port)
+    } else {
+        if text.matches(':').count() > 1 {
+            return Err(UriError::NoBrackets);
+        }
+        text.split_once(':').ok_or(if text.is_empty() { UriError::NoHost } else { UriError::NoPort })?
+    };
+    // `u16::from_str` takes a leading plus sign.
+    if port.is_empty() {
+        return Err(UriError::NoPort);
+    }
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(UriError::BadPort);
+    }
+    Ok((host, port))
 }
 
 impl Scheme {
@@ -65,15 +73,20 @@ impl Scheme {
         if text.is_empty() {
             return Err(UriError::NoScheme);
         }
-        let schemes =
-            [("tcp", Self::Tcp), ("ws", Self::Ws), ("tls", Self::Tls), ("wss", Self::Wss), ("quic", Self::Quic)];
+        let schemes = [
+            ("tcp", Self::Tcp),
+            ("ws", Self::Ws),
+            ("tls", Self::Tls),
+            ("wss", Self::Wss),
+            ("quic", Self::Quic),
+            ("unix", Self::Unix),
+        ];
         for (name, scheme) in schemes {
             if text.eq_ignore_ascii_case(name) {
                 return Ok(scheme);
             }
         }
-        let absent = ABSENT_SCHEMES.iter().find(|scheme| scheme.eq_ignore_ascii_case(text));
-        Err(absent.map_or(UriError::UnknownScheme, |scheme| UriError::AbsentScheme(scheme)))
+        Err(UriError::UnknownScheme)
     }
 }
 
@@ -112,7 +125,7 @@ fn is_label(label: &str) -> bool {
 pub(super) fn parse_path(scheme: Scheme, path: &str) -> Result<String, UriError> {
     match scheme {
         Scheme::Tcp | Scheme::Tls | Scheme::Quic if path.is_empty() => Ok(String::new()),
-        Scheme::Tcp | Scheme::Tls | Scheme::Quic => Err(UriError::Path),
+        Scheme::Tcp | Scheme::Tls | Scheme::Quic | Scheme::Unix => Err(UriError::Path),
         Scheme::Ws | Scheme::Wss if path == "/" => Ok(String::new()),
         Scheme::Ws | Scheme::Wss if is_path(path) => Ok(path.to_owned()),
         Scheme::Ws | Scheme::Wss => Err(UriError::BadPath),

@@ -1,6 +1,9 @@
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::symlink;
-use std::os::unix::net::UnixStream as StdStream;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::*;
 use crate::control::Answer;

@@ -4,14 +4,14 @@ use super::{Accepted, Core};
 use crate::admission::{Refusal, connection_from};
 use crate::keys::PublicKey;
 use crate::shell::peerings::Origin;
-use crate::shell::transport::Ends;
 use crate::time::Instant;
 
 impl Core {
     pub(super) fn accept(&mut self, Accepted { incoming, lan, policy }: Accepted) {
-        let Ends { remote, local, .. } = incoming.ends();
+        let ends = incoming.ends();
+        let remote = ends.remote;
         let origin = if lan {
-            let interface = self.lan.as_ref().and_then(|lan| lan.interface_of(remote, local, &self.network));
+            let interface = self.lan.as_ref().and_then(|lan| lan.interface_of(ends, &self.network));
             let Some(interface) = interface else {
                 tracing::debug!(%remote, "turned a connection away: it came over no link that we look for peers on");
                 return;

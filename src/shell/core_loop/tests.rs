@@ -16,7 +16,7 @@ use crate::rng::Rng;
 use crate::shell::netlink::Interface;
 use crate::shell::peerings::Greeting;
 use crate::shell::transport::tls::NodeTls;
-use crate::shell::transport::{Connection, Ends, Stream};
+use crate::shell::transport::{Connection, Ends, Remote, Stream};
 use crate::shell::tun::memory::{self, MemoryHost};
 use crate::time::UnixMillis;
 use crate::wire::extensions::Extensions;
@@ -81,10 +81,13 @@ impl Daemon {
     }
 
     async fn connect(&self, stream: impl Stream + 'static, local: &str) {
-        let ends =
-            Ends { remote: "192.0.2.77:1".parse().unwrap(), local: local.parse().unwrap(), carrier: Carrier::Tcp };
+        let ends = Ends {
+            remote: Remote::Ip("192.0.2.77:1".parse().unwrap()),
+            local: local.parse().ok(),
+            carrier: Carrier::Tcp,
+        };
         let connection = Connection { stream: Box::new(stream), ends };
-        let incoming = Incoming::Tcp { scheme: Scheme::Tcp, tls: NodeTls::for_tests(1), connection };
+        let incoming = Incoming::Stream { scheme: Scheme::Tcp, tls: NodeTls::for_tests(1), connection };
         assert!(self.accepted.send(Accepted { incoming, lan: false, policy: PeerPolicy::default() }).await.is_ok());
     }
 

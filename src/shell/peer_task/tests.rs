@@ -31,7 +31,11 @@ impl Peering {
         let (batches, to_task) = mpsc::channel(1);
         let (to_core_written, written) = mpsc::unbounded_channel();
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let ends = Ends { remote: (ip, 1).into(), local: ip, carrier: crate::link::Carrier::Tcp };
+        let ends = Ends {
+            remote: crate::shell::transport::Remote::Ip((ip, 1).into()),
+            local: Some(ip),
+            carrier: crate::link::Carrier::Tcp,
+        };
         let connection = Connection { stream: Box::new(stream), ends };
         let config = LinkConfig::plain(hello(pair), pair.public());
         let channels = Channels { id: PeeringId(7), events: to_core, batches: to_task, written: to_core_written };

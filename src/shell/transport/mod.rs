@@ -5,13 +5,18 @@
 //! where they do not wait for each other, offers that too ([`Beside`]).
 
 mod path;
+mod proxy;
 pub(crate) mod quic;
 pub(crate) mod tcp;
 pub(crate) mod tls;
+pub(crate) mod underlay;
+mod unix;
 pub(crate) mod ws;
 
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -19,13 +24,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::addr::Destination;
 use crate::buf::PacketBuf;
-use crate::config::{ListenUri, PeerUri, Scheme};
+use crate::config::{Endpoint, InterfaceName, ListenAddress, ListenUri, PeerUri, Scheme};
 use crate::drops::DropCounters;
 use crate::link::window::PathSample;
 use crate::link::{Carrier, HELLO_TIMEOUT};
 use crate::time::Instant;
 
 use tls::NodeTls;
+use underlay::{MarkError, Underlay};
 
 /// A stream in both directions.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
@@ -81,18 +87,53 @@ pub(crate) struct Connection {
 /// Both ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
-    /// The peer's address.
-    pub(crate) remote: SocketAddr,
-    /// Ours: if it leaves the host, so does the connection.
-    pub(crate) local: IpAddr,
+    /// The other end.
+    pub(crate) remote: Remote,
+    /// Our address, if the end has one: if it leaves the host, so does the connection.
+    pub(crate) local: Option<IpAddr>,
     /// What is underneath, and what it says of the peer's key.
     pub(crate) carrier: Carrier,
 }
 
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remote {
+    /// The peer, or the proxy in front of it.
+    Ip(SocketAddr),
+    /// A program of this host.
+    Unix {
+        /// Whose.
+        user: u32,
+    },
+}
+
+impl Remote {
+    /// Who counts as one source of connections. A user of this host is one; the documentation prefix (RFC 3849) stands for them, from where
+    /// nothing ever comes.
+    pub(crate) fn source(&self) -> IpAddr {
+        match self {
+            Self::Ip(address) => address.ip(),
+            Self::Unix { user } => {
+                let (high, low) = ((user >> 16) as u16, *user as u16);
+                Ipv6Addr::new(0x2001, 0xdb8, high, low, 0, 0, 0, 0).into()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix { user } => write!(f, "a program of user {user}"),
+        }
+    }
+}
+
 /// A connection that came to a listener. What its transport says first is not said yet.
 pub(crate) enum Incoming {
-    /// Over TCP.
-    Tcp {
+    /// Over a stream of the system's.
+    Stream {
         /// What kind of listener it came to.
         scheme: Scheme,
         /// Our side of TLS.
@@ -115,6 +156,13 @@ pub(crate) enum Listener {
         /// The socket.
         listener: tcp::Listener,
     },
+    /// In the file system.
+    Unix {
+        /// Our side of TLS, which is not spoken there.
+        tls: Arc<NodeTls>,
+        /// The socket.
+        listener: unix::Listener,
+    },
     /// Over QUIC.
     Quic(quic::Listener),
 }
@@ -124,18 +172,35 @@ pub(crate) enum Listener {
 /// # Errors
 /// Nothing answered, or not in time.
 pub(crate) async fn dial(uri: &PeerUri, dialler: &quic::Dialler) -> Result<Connection, DialError> {
-    if uri.scheme == Scheme::Quic {
-        return quic::dial(dialler, &uri.host, uri.port, uri.interface.as_ref(), uri.key).await;
+    let at = match &uri.endpoint {
+        Endpoint::Unix(path) => return unix::dial(path).await,
+        Endpoint::Net(at) => at,
+    };
+    let (tls, underlay) = (&dialler.tls, &dialler.underlay);
+    let proxy = uri.proxy.as_ref().or(underlay.proxy.as_ref());
+    if proxy.is_none() && proxy::needs_proxy(&at.host) {
+        return Err(DialError::Onion(at.host.to_string()));
     }
-    let tls = &dialler.tls;
-    let Connection { stream, ends } = tcp::dial(&uri.host, uri.port, uri.interface.as_ref()).await?;
+    if uri.scheme == Scheme::Quic {
+        // Past the proxy would show our address to somebody who is not to see it.
+        return match proxy {
+            Some(proxy) => Err(DialError::NoProxyForQuic(proxy.to_string())),
+            None => quic::dial(dialler, at, uri.interface.as_ref(), uri.key).await,
+        };
+    }
+    let binding = underlay.binding(uri.interface.as_ref().map(InterfaceName::as_str));
+    let connected = match proxy {
+        Some(proxy) => proxy::dial(proxy, at, binding).await?,
+        None => tcp::dial(at, binding).await?,
+    };
+    let Connection { stream, ends } = connected.into_connection();
     match uri.scheme {
-        Scheme::Tcp | Scheme::Quic => Ok(Connection { stream, ends }),
-        Scheme::Ws => websocket(ws::connect(stream, &uri.host, uri.port, &uri.path).await, ends),
-        Scheme::Tls => channel(tls.connect(stream, &uri.host, uri.key).await, ends),
+        Scheme::Tcp | Scheme::Quic | Scheme::Unix => Ok(Connection { stream, ends }),
+        Scheme::Ws => websocket(ws::connect(stream, &at.host, at.port, &at.path).await, ends),
+        Scheme::Tls => channel(tls.connect(stream, &at.host, uri.key).await, ends),
         Scheme::Wss => {
-            let Connection { stream, ends } = channel(tls.connect_web(stream, &uri.host, uri.key).await, ends)?;
-            websocket(ws::connect(stream, &uri.host, uri.port, &uri.path).await, ends)
+            let Connection { stream, ends } = channel(tls.connect_web(stream, &at.host, uri.key).await, ends)?;
+            websocket(ws::connect(stream, &at.host, at.port, &at.path).await, ends)
         }
     }
 }
@@ -144,23 +209,40 @@ pub(crate) async fn dial(uri: &PeerUri, dialler: &quic::Dialler) -> Result<Conne
 ///
 /// # Errors
 /// The address is taken, not ours, or not allowed.
-pub(crate) fn listen(uri: &ListenUri, tls: &Arc<NodeTls>) -> Result<Listener, ListenError> {
-    let (address, interface) = (uri.address, uri.interface.as_ref());
-    match uri.scheme {
-        Scheme::Quic => quic::listen(tls, address, interface).map(Listener::Quic),
-        scheme => {
-            let listener = tcp::listen(address, interface)?;
-            Ok(Listener::Tcp { scheme, tls: Arc::clone(tls), listener })
+pub(crate) fn listen(uri: &ListenUri, tls: &Arc<NodeTls>, underlay: &Underlay) -> Result<Listener, ListenError> {
+    let (scheme, tls) = (uri.scheme, Arc::clone(tls));
+    let binding = underlay.binding(uri.interface.as_ref().map(InterfaceName::as_str));
+    match &uri.address {
+        ListenAddress::Ip(address) if scheme == Scheme::Quic => {
+            quic::listen(&tls, *address, binding).map(Listener::Quic)
+        }
+        ListenAddress::Ip(address) => {
+            let listener = tcp::listen(*address, binding)?;
+            Ok(Listener::Tcp { scheme, tls, listener })
+        }
+        ListenAddress::Unix { path, group } => {
+            let listener = unix::listen(path, group.as_deref())?;
+            Ok(Listener::Unix { tls, listener })
         }
     }
 }
 
 impl Listener {
-    /// Where it listens, with the port that the system chose.
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// The port that it listens on, chosen by the system or not; none for Unix sockets.
+    pub(crate) fn port(&self) -> Option<u16> {
         match self {
-            Self::Tcp { listener, .. } => listener.address(),
-            Self::Quic(listener) => listener.address(),
+            Self::Tcp { listener, .. } => Some(listener.address().port()),
+            Self::Quic(listener) => Some(listener.address().port()),
+            Self::Unix { .. } => None,
+        }
+    }
+
+    /// Where it listens, with the port that the system chose, for people.
+    pub(crate) fn uri(&self) -> String {
+        match self {
+            Self::Tcp { scheme, listener, .. } => format!("{scheme}://{}", listener.address()),
+            Self::Quic(listener) => format!("{}://{}", Scheme::Quic, listener.address()),
+            Self::Unix { listener, .. } => format!("{}://{}", Scheme::Unix, listener.path()),
         }
     }
 
@@ -172,7 +254,11 @@ impl Listener {
         match self {
             Self::Tcp { scheme, tls, listener } => {
                 let connection = listener.accept().await?;
-                Ok(Incoming::Tcp { scheme: *scheme, tls: Arc::clone(tls), connection })
+                Ok(Incoming::Stream { scheme: *scheme, tls: Arc::clone(tls), connection })
+            }
+            Self::Unix { tls, listener } => {
+                let connection = listener.accept().await?;
+                Ok(Incoming::Stream { scheme: Scheme::Unix, tls: Arc::clone(tls), connection })
             }
             Self::Quic(listener) => Ok(Incoming::Quic(Box::new(listener.accept().await?))),
         }
@@ -183,7 +269,7 @@ impl Incoming {
     /// Who is at its ends.
     pub(crate) fn ends(&self) -> Ends {
         match self {
-            Self::Tcp { connection, .. } => connection.ends,
+            Self::Stream { connection, .. } => connection.ends,
             Self::Quic(incoming) => incoming.ends(),
         }
     }
@@ -191,10 +277,13 @@ impl Incoming {
     /// Where it comes from, for people.
     pub(crate) fn uri(&self) -> String {
         let scheme = match self {
-            Self::Tcp { scheme, .. } => *scheme,
+            Self::Stream { scheme, .. } => *scheme,
             Self::Quic(_) => Scheme::Quic,
         };
-        format!("{scheme}://{}", self.ends().remote)
+        match self.ends().remote {
+            Remote::Ip(address) => format!("{scheme}://{address}"),
+            Remote::Unix { user } => format!("{scheme} (user {user})"),
+        }
     }
 
     /// Says what the transport says first. Takes as long as the other side likes, up to [`HELLO_TIMEOUT`], so each connection is to be
@@ -204,11 +293,11 @@ impl Incoming {
     /// The other side did not do its part.
     pub(crate) async fn open(self) -> Result<Connection, DialError> {
         let (scheme, tls, Connection { stream, ends }) = match self {
-            Self::Tcp { scheme, tls, connection } => (scheme, tls, connection),
+            Self::Stream { scheme, tls, connection } => (scheme, tls, connection),
             Self::Quic(incoming) => return incoming.open().await,
         };
         match scheme {
-            Scheme::Tcp | Scheme::Quic => Ok(Connection { stream, ends }),
+            Scheme::Tcp | Scheme::Quic | Scheme::Unix => Ok(Connection { stream, ends }),
             Scheme::Ws => websocket(ws::accept(stream).await, ends),
             Scheme::Tls => channel(tls.accept(stream).await, ends),
             Scheme::Wss => {
@@ -274,7 +363,7 @@ pub(crate) enum DialError {
     #[error("no TLS with {address}: {source}")]
     Tls {
         /// The peer's address.
-        address: SocketAddr,
+        address: Remote,
         /// What went wrong.
         source: tls::TlsError,
     },
@@ -282,10 +371,39 @@ pub(crate) enum DialError {
     #[error("no WebSocket with {address}: {source}")]
     Upgrade {
         /// The peer's address.
-        address: SocketAddr,
+        address: Remote,
         /// What went wrong.
         source: ws::UpgradeError,
     },
+    /// A proxy did not connect us.
+    #[error("the proxy {proxy}: {source}")]
+    Proxy {
+        /// Its URI, without the login.
+        proxy: String,
+        /// What went wrong.
+        source: proxy::ProxyDialError,
+    },
+    /// QUIC, and a proxy for all peers.
+    #[error(
+        "quic:// goes through no proxy, and peering.proxy is {0}: use tls:// for this peer, or set peering.proxy = \"\""
+    )]
+    NoProxyForQuic(String),
+    /// An onion service, and no proxy that knows it.
+    #[error("{0} can only be reached through Tor: add ?proxy=socks5://127.0.0.1:9050, or set peering.proxy")]
+    Onion(String),
+    /// The Unix socket did not take us.
+    #[error("cannot connect to {}: {source}{advice}", .path.display())]
+    Unix {
+        /// Where it is.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+        /// What it most likely means.
+        advice: &'static str,
+    },
+    /// The socket's mark.
+    #[error(transparent)]
+    Mark(MarkError),
     /// There is no QUIC connection.
     #[error("no QUIC connection with {address}: {source}")]
     Quic {
@@ -318,6 +436,33 @@ pub(crate) enum ListenError {
         address: SocketAddr,
         /// The interface.
         interface: String,
+    },
+    /// The socket's mark.
+    #[error(transparent)]
+    Mark(MarkError),
+    /// Another daemon serves on the Unix socket.
+    #[error("cannot listen on {}: another daemon does; choose another path", .0.display())]
+    UnixInUse(PathBuf),
+    /// Something else lies there.
+    #[error("{} is not a socket and is left alone; remove it, or choose another path", .0.display())]
+    NotASocket(PathBuf),
+    /// The group of a Unix socket is none.
+    #[error("cannot listen on {}: this host has no group {group}; create it with `groupadd {group}`, or name another", .path.display())]
+    NoSuchGroup {
+        /// The socket.
+        path: PathBuf,
+        /// The group.
+        group: String,
+    },
+    /// The file system does not take the Unix socket.
+    #[error("Unix socket {}: cannot {what}: {source}; choose another path, or run pineconed as a user who may", .path.display())]
+    Unix {
+        /// The path it was about.
+        path: PathBuf,
+        /// What was to be done.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
     },
     /// Anything else.
     #[error("cannot listen on {address}: {source}")]

@@ -13,8 +13,9 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::path::MeasuredTcp;
-use super::{Connection, DialError, Ends, ListenError, is_overlay};
-use crate::config::{Host, InterfaceName};
+use super::underlay::Binding;
+use super::{Connection, DialError, Ends, ListenError, Remote, is_overlay};
+use crate::config::{Host, NetEndpoint};
 use crate::link::Carrier;
 use crate::time::Duration;
 
@@ -37,34 +38,47 @@ const NOTSENT_LOWAT: u32 = 128 << 10;
 const BACKLOG: u32 = 128;
 
 /// Connects to `host`: all its addresses, each a little later than the one before, the first to answer wins.
-pub(crate) async fn dial(host: &Host, port: u16, interface: Option<&InterfaceName>) -> Result<Connection, DialError> {
+pub(super) async fn dial(at: &NetEndpoint, binding: Binding<'_>) -> Result<Connected, DialError> {
     let attempt = async {
-        let addresses = resolve(host, port).await?;
-        let interface = interface.map(InterfaceName::as_str);
-        race(addresses, |address| connect(address, interface)).await
+        let addresses = resolve(&at.host, at.port).await?;
+        race(addresses, |address| connect(address, binding)).await
     };
     tokio::time::timeout(DIAL_TIMEOUT, attempt).await.unwrap_or(Err(DialError::TimedOut(DIAL_TIMEOUT)))
 }
 
 /// Connects to a neighbour's address through the interface that it was heard on.
-pub(crate) async fn connect_in_time(address: SocketAddr, interface: &str) -> Result<Connection, DialError> {
-    let attempt = connect(address, Some(interface));
-    tokio::time::timeout(NEIGHBOUR_TIMEOUT, attempt).await.unwrap_or(Err(DialError::TimedOut(NEIGHBOUR_TIMEOUT)))
+pub(crate) async fn connect_in_time(address: SocketAddr, binding: Binding<'_>) -> Result<Connection, DialError> {
+    let attempt = connect(address, binding);
+    let connected = tokio::time::timeout(NEIGHBOUR_TIMEOUT, attempt).await;
+    connected.unwrap_or(Err(DialError::TimedOut(NEIGHBOUR_TIMEOUT))).map(Connected::into_connection)
+}
+
+/// A TCP connection with our options set, and its ends.
+pub(super) struct Connected {
+    pub(super) stream: TcpStream,
+    remote: SocketAddr,
+    local: IpAddr,
+}
+
+impl Connected {
+    /// What was said on it so far does not count towards the window.
+    pub(super) fn into_connection(self) -> Connection {
+        let ends = Ends { remote: Remote::Ip(self.remote), local: Some(self.local), carrier: Carrier::Tcp };
+        Connection { stream: Box::new(MeasuredTcp::new(self.stream)), ends }
+    }
 }
 
 /// Connects to one address.
-async fn connect(address: SocketAddr, interface: Option<&str>) -> Result<Connection, DialError> {
+async fn connect(address: SocketAddr, binding: Binding<'_>) -> Result<Connected, DialError> {
     if is_overlay(address.ip().to_canonical()) {
         return Err(DialError::Overlay(address.ip()));
     }
     let failed = |source| DialError::Connect { address, source };
-    let address = scoped(address, interface)?;
+    let address = scoped(address, binding.interface)?;
     let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }.map_err(failed)?;
-    if let Some(interface) = interface {
-        SockRef::from(&socket).bind_device(Some(interface.as_bytes())).map_err(failed)?;
-    }
+    binding.apply(SockRef::from(&socket)).map_err(|error| error.of_dialling(address))?;
     let stream = socket.connect(address).await.map_err(failed)?;
-    connection(stream, address).map_err(failed)?.ok_or(DialError::Overlay(address.ip()))
+    connected(stream, address).map_err(failed)?.ok_or(DialError::Overlay(address.ip()))
 }
 
 /// Accepts peers.
@@ -74,11 +88,11 @@ pub(crate) struct Listener {
 }
 
 /// Listens on `address`; the unspecified IPv6 address takes IPv4 too.
-pub(crate) fn listen(address: SocketAddr, interface: Option<&InterfaceName>) -> Result<Listener, ListenError> {
+pub(super) fn listen(address: SocketAddr, binding: Binding<'_>) -> Result<Listener, ListenError> {
     let failed = |source: io::Error| listen_error(address, source);
-    let scoped = scoped(address, interface.map(InterfaceName::as_str)).map_err(|_| ListenError::NoInterface {
+    let scoped = scoped(address, binding.interface).map_err(|_| ListenError::NoInterface {
         address,
-        interface: interface.map(ToString::to_string).unwrap_or_default(),
+        interface: binding.interface.unwrap_or_default().to_owned(),
     })?;
     let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }.map_err(failed)?;
     // A restart must not have to wait for connections of the daemon before it.
@@ -86,9 +100,7 @@ pub(crate) fn listen(address: SocketAddr, interface: Option<&InterfaceName>) -> 
     if address.is_ipv6() {
         SockRef::from(&socket).set_only_v6(!address.ip().is_unspecified()).map_err(failed)?;
     }
-    if let Some(interface) = interface {
-        SockRef::from(&socket).bind_device(Some(interface.as_str().as_bytes())).map_err(failed)?;
-    }
+    binding.apply(SockRef::from(&socket)).map_err(|error| error.of_listening(address))?;
     socket.bind(scoped).map_err(failed)?;
     let listener = socket.listen(BACKLOG).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -108,8 +120,8 @@ impl Listener {
     pub(crate) async fn accept(&self) -> io::Result<Connection> {
         loop {
             let (stream, remote) = self.listener.accept().await?;
-            match connection(stream, remote) {
-                Ok(Some(connection)) => return Ok(connection),
+            match connected(stream, remote) {
+                Ok(Some(connected)) => return Ok(connected.into_connection()),
                 Ok(None) => tracing::debug!(%remote, "refused a peering over the overlay itself"),
                 // Gone before we looked at it.
                 Err(error) => tracing::debug!(%remote, %error, "lost a connection while accepting it"),
@@ -119,7 +131,7 @@ impl Listener {
 }
 
 /// A connected stream with our options set; none if one of its ends is in the overlay.
-fn connection(stream: TcpStream, remote: SocketAddr) -> io::Result<Option<Connection>> {
+fn connected(stream: TcpStream, remote: SocketAddr) -> io::Result<Option<Connected>> {
     let (remote, local) = (canonical(remote), stream.local_addr()?.ip().to_canonical());
     if is_overlay(remote.ip()) || is_overlay(local) {
         return Ok(None);
@@ -129,10 +141,7 @@ fn connection(stream: TcpStream, remote: SocketAddr) -> io::Result<Option<Connec
     socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
-    Ok(Some(Connection {
-        stream: Box::new(MeasuredTcp::new(stream)),
-        ends: Ends { remote, local, carrier: Carrier::Tcp },
-    }))
+    Ok(Some(Connected { stream, remote, local }))
 }
 
 pub(super) async fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, DialError> {
@@ -169,12 +178,9 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 /// Tries the addresses, each a little later than the one before; the first that answers wins.
-pub(super) async fn race<A>(
-    addresses: Vec<SocketAddr>,
-    attempt: impl Fn(SocketAddr) -> A,
-) -> Result<Connection, DialError>
+pub(super) async fn race<T, A>(addresses: Vec<SocketAddr>, attempt: impl Fn(SocketAddr) -> A) -> Result<T, DialError>
 where
-    A: Future<Output = Result<Connection, DialError>>,
+    A: Future<Output = Result<T, DialError>>,
 {
     let mut attempts = FuturesUnordered::new();
     let mut waiting = addresses.into_iter();
@@ -187,7 +193,7 @@ where
         }
         let patience = if waiting.len() == 0 { DIAL_TIMEOUT } else { NEXT_ADDRESS_AFTER };
         match tokio::time::timeout(patience, attempts.next()).await {
-            Ok(Some(Ok(connection))) => return Ok(connection),
+            Ok(Some(Ok(connected))) => return Ok(connected),
             Ok(Some(Err(error))) => last_error = Some(error),
             Ok(None) | Err(_) => {}
         }
@@ -229,8 +235,8 @@ mod tests {
 
     use super::*;
 
-    fn host(text: &str) -> Host {
-        text.parse::<IpAddr>().map_or_else(|_| Host::Name(text.into()), Host::Ip)
+    fn at(text: &str, port: u16) -> NetEndpoint {
+        NetEndpoint { host: Host::Ip(text.parse().unwrap()), port, path: String::new() }
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {
@@ -240,14 +246,14 @@ mod tests {
     #[test]
     fn a_listener_on_every_address_takes_ipv4_and_ipv6_and_shows_each_as_itself() {
         run(async {
-            let listener = listen("[::]:0".parse().unwrap(), None).unwrap();
+            let listener = listen("[::]:0".parse().unwrap(), Binding::default()).unwrap();
             let port = listener.address().port();
             for address in ["127.0.0.1", "::1"] {
-                let host = host(address);
-                let (dialled, accepted) = tokio::join!(dial(&host, port, None), listener.accept());
+                let at = at(address, port);
+                let (dialled, accepted) = tokio::join!(dial(&at, Binding::default()), listener.accept());
                 let (mut dialled, mut accepted) = (dialled.unwrap(), accepted.unwrap());
-                assert_eq!(dialled.ends.remote.ip().to_string(), address);
-                assert_eq!(accepted.ends.remote.ip().to_string(), address);
+                assert_eq!(dialled.remote.ip().to_string(), address);
+                assert!(matches!(accepted.ends.remote, Remote::Ip(remote) if remote.ip().to_string() == address));
                 assert_eq!(accepted.ends.carrier, Carrier::Tcp);
                 dialled.stream.write_all(b"ping").await.unwrap();
                 let mut read = [0; 4];
@@ -261,11 +267,11 @@ mod tests {
     fn a_name_is_tried_at_every_address_it_has() {
         run(async {
             // Nothing listens at the first: the second must be tried without waiting for a timeout.
-            let listener = listen("127.0.0.1:0".parse().unwrap(), None).unwrap();
-            let dead = listen("[::1]:0".parse().unwrap(), None).unwrap().address();
-            let (dialled, accepted) =
-                tokio::join!(race(vec![dead, listener.address()], |address| connect(address, None)), listener.accept());
-            assert_eq!(dialled.unwrap().ends.remote, listener.address());
+            let listener = listen("127.0.0.1:0".parse().unwrap(), Binding::default()).unwrap();
+            let dead = listen("[::1]:0".parse().unwrap(), Binding::default()).unwrap().address();
+            let attempt = |address| connect(address, Binding::default());
+            let (dialled, accepted) = tokio::join!(race(vec![dead, listener.address()], attempt), listener.accept());
+            assert_eq!(dialled.unwrap().remote, listener.address());
             accepted.unwrap();
         });
     }
@@ -274,7 +280,7 @@ mod tests {
     fn an_overlay_address_is_never_dialled() {
         run(async {
             for address in ["612:3456::1", "7ff::1"] {
-                let result = dial(&host(address), 7463, None).await;
+                let result = dial(&at(address, 7463), Binding::default()).await;
                 assert!(matches!(result, Err(DialError::Overlay(_))), "{address}");
             }
         });
@@ -283,10 +289,10 @@ mod tests {
     #[test]
     fn a_taken_port_is_said_to_be_taken() {
         run(async {
-            let first = listen("127.0.0.1:0".parse().unwrap(), None).unwrap();
-            let error = listen(first.address(), None).err().unwrap();
+            let first = listen("127.0.0.1:0".parse().unwrap(), Binding::default()).unwrap();
+            let error = listen(first.address(), Binding::default()).err().unwrap();
             assert!(matches!(error, ListenError::InUse(_)), "{error}");
-            let error = listen("192.0.2.1:0".parse().unwrap(), None).err().unwrap();
+            let error = listen("192.0.2.1:0".parse().unwrap(), Binding::default()).err().unwrap();
             assert!(matches!(error, ListenError::NotOurs(_)), "{error}");
         });
     }

@@ -13,7 +13,7 @@ use crate::keys::{Keypair, Seed};
 use crate::link::{Carrier, LinkConfig, LinkError};
 use crate::shell::clock::Clock;
 use crate::shell::peer_task::{Channels, FromPeer, PeerClosed, PeerEvent, PeeringId, Written, run};
-use crate::shell::transport::{Beside, Connection, Ends};
+use crate::shell::transport::{Beside, Connection, Ends, Remote};
 use crate::wire::coords::Coords;
 use crate::wire::frame::{self, HEADER_LEN, TrafficHeader};
 use crate::wire::hello::{HELLO_LEN, Hello};
@@ -127,7 +127,7 @@ impl Bed {
         let (out, sent) = mpsc::channel(1);
         let (send, come) = mpsc::unbounded_channel();
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let ends = Ends { remote: (ip, 1).into(), local: ip, carrier: Carrier::Tcp };
+        let ends = Ends { remote: Remote::Ip((ip, 1).into()), local: Some(ip), carrier: Carrier::Tcp };
         let beside = InMemory { out, come, sending: None, drops: DropCounters::default() };
         let connection = Connection { stream: Box::new(Transport { stream: near, beside }), ends };
         let config = LinkConfig::plain(hello(1), pair(1).public());

@@ -9,11 +9,12 @@ use tokio::sync::watch;
 use super::path::Path;
 use super::stream::QuicStream;
 use super::{QuicError, carrier, roam, settings, socket};
-use crate::config::{Host, InterfaceName};
+use crate::config::{InterfaceName, NetEndpoint};
 use crate::keys::PublicKey;
 use crate::shell::transport::tcp::{DIAL_TIMEOUT, race, resolve, scoped};
 use crate::shell::transport::tls::NodeTls;
-use crate::shell::transport::{Connection, DialError, Ends, is_overlay};
+use crate::shell::transport::underlay::{BindingError, Underlay};
+use crate::shell::transport::{Connection, DialError, Ends, Remote, is_overlay};
 
 /// The server name that TLS wants to be told. Nobody looks at it: the key is what counts.
 const SERVER_NAME: &str = "node.pinecone.internal";
@@ -23,6 +24,8 @@ const SERVER_NAME: &str = "node.pinecone.internal";
 pub(crate) struct Dialler {
     /// Our certificate.
     pub(crate) tls: Arc<NodeTls>,
+    /// What its socket has in common with all others.
+    pub(crate) underlay: Arc<Underlay>,
     /// Changes when the network does.
     pub(crate) network: watch::Receiver<u64>,
 }
@@ -31,20 +34,19 @@ pub(crate) struct Dialler {
 impl Dialler {
     /// That of a node with this seed, in a network that does not change.
     pub(crate) fn for_tests(seed: u8) -> Self {
-        Self { tls: NodeTls::for_tests(seed), network: watch::channel(0).1 }
+        Self { tls: NodeTls::for_tests(seed), underlay: Arc::default(), network: watch::channel(0).1 }
     }
 }
 
-/// Connects to `host`: all its addresses, each a little later than the one before, the first to answer wins.
+/// Connects to a host: all its addresses, each a little later than the one before, the first to answer wins.
 pub(crate) async fn dial(
     dialler: &Dialler,
-    host: &Host,
-    port: u16,
+    at: &NetEndpoint,
     interface: Option<&InterfaceName>,
     pin: Option<PublicKey>,
 ) -> Result<Connection, DialError> {
     let attempt = async {
-        let addresses = resolve(host, port).await?;
+        let addresses = resolve(&at.host, at.port).await?;
         race(addresses, |address| connect(dialler, address, interface, pin)).await
     };
     tokio::time::timeout(DIAL_TIMEOUT, attempt).await.unwrap_or(Err(DialError::TimedOut(DIAL_TIMEOUT)))
@@ -60,13 +62,15 @@ async fn connect(
         return Err(DialError::Overlay(address.ip()));
     }
     let address = scoped(address, interface.map(InterfaceName::as_str))?;
+    let binding = dialler.underlay.binding(interface.map(InterfaceName::as_str));
+    let unbound = |error: BindingError| error.of_dialling(address);
     let refused = |source| DialError::Connect { address, source };
     // Whatever comes of the way there later: it may not begin in the overlay.
-    let source = socket::source(address, interface).map_err(refused)?;
+    let source = socket::source(address, binding).map_err(unbound)?;
     if is_overlay(source) {
         return Err(DialError::Overlay(source));
     }
-    let udp = socket::ephemeral(address, interface).map_err(refused)?;
+    let udp = socket::ephemeral(address, binding).map_err(unbound)?;
     let endpoint = Endpoint::new(settings::endpoint(), None, udp, Arc::new(TokioRuntime)).map_err(refused)?;
     let failed = |error: QuicError| error.with(address);
     let path = Arc::new(Path::default());
@@ -75,9 +79,9 @@ async fn connect(
     let connection = connecting.await.map_err(|error| failed(QuicError::of_dialling(error, pin)))?;
     let carrier = carrier(&connection).map_err(failed)?;
     let (send, receive) = connection.open_bi().await.map_err(|error| failed(error.into()))?;
-    roam::follow(endpoint, connection.clone(), interface.cloned(), source, dialler.network.clone());
+    let way = roam::Way { interface: interface.cloned(), underlay: Arc::clone(&dialler.underlay), source };
+    roam::follow(endpoint, connection.clone(), way, dialler.network.clone());
     // No address of ours that the connection would be lost with.
-    let local = socket::unspecified(address);
-    let ends = Ends { remote: address, local, carrier };
+    let ends = Ends { remote: Remote::Ip(address), local: None, carrier };
     Ok(Connection { stream: Box::new(QuicStream::new(connection, send, receive, path)), ends })
 }

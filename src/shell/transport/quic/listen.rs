@@ -14,11 +14,11 @@ use quinn::{Endpoint, ServerConfig, TokioRuntime};
 use super::path::Path;
 use super::stream::QuicStream;
 use super::{QuicError, carrier, settings, socket};
-use crate::config::InterfaceName;
 use crate::link::{Carrier, HELLO_TIMEOUT};
 use crate::shell::transport::tcp::{canonical, listen_error, scoped};
 use crate::shell::transport::tls::NodeTls;
-use crate::shell::transport::{Connection, DialError, Ends, ListenError, is_overlay};
+use crate::shell::transport::underlay::Binding;
+use crate::shell::transport::{Connection, DialError, Ends, ListenError, Remote, is_overlay};
 
 /// Handshakes under way up to which a source address is taken for what it says.
 const TRUSTED: usize = 8;
@@ -36,6 +36,7 @@ pub(crate) struct Listener {
 pub(crate) struct Incoming {
     incoming: quinn::Incoming,
     config: Arc<ServerConfig>,
+    remote: SocketAddr,
     ends: Ends,
     opening: Opening,
 }
@@ -57,18 +58,14 @@ impl Drop for Opening {
 }
 
 /// Listens on `address`; the unspecified IPv6 address takes IPv4 too.
-pub(crate) fn listen(
-    tls: &NodeTls,
-    address: SocketAddr,
-    interface: Option<&InterfaceName>,
-) -> Result<Listener, ListenError> {
-    let scoped = scoped(address, interface.map(InterfaceName::as_str)).map_err(|_| ListenError::NoInterface {
+pub(crate) fn listen(tls: &NodeTls, address: SocketAddr, binding: Binding<'_>) -> Result<Listener, ListenError> {
+    let scoped = scoped(address, binding.interface).map_err(|_| ListenError::NoInterface {
         address,
-        interface: interface.map(ToString::to_string).unwrap_or_default(),
+        interface: binding.interface.unwrap_or_default().to_owned(),
     })?;
     let failed = |source: io::Error| listen_error(address, source);
     let config = settings::server(tls).map_err(|error| failed(io::Error::other(error)))?;
-    let udp = socket::bind(scoped, interface).map_err(failed)?;
+    let udp = socket::bind(scoped, binding).map_err(|error| error.of_listening(address))?;
     let endpoint =
         Endpoint::new(settings::endpoint(), Some(config.clone()), udp, Arc::new(TokioRuntime)).map_err(failed)?;
     let address = endpoint.local_addr().map_err(failed)?;
@@ -101,9 +98,9 @@ impl Listener {
                 continue;
             }
             // Who it is shows after the handshake.
-            let ends = Ends { remote, local: socket::unspecified(remote), carrier: Carrier::Tcp };
+            let ends = Ends { remote: Remote::Ip(remote), local: None, carrier: Carrier::Tcp };
             let opening = Opening::new(&self.opening);
-            return Ok(Incoming { incoming, config: Arc::clone(&self.config), ends, opening });
+            return Ok(Incoming { incoming, config: Arc::clone(&self.config), remote, ends, opening });
         }
     }
 }
@@ -125,8 +122,7 @@ impl Incoming {
     /// # Errors
     /// The other side did not do its part.
     pub(crate) async fn open(self) -> Result<Connection, DialError> {
-        let Self { incoming, config, ends, opening } = self;
-        let address = ends.remote;
+        let Self { incoming, config, remote: address, ends, opening } = self;
         let failed = |error: QuicError| error.with(address);
         let path = Arc::new(Path::default());
         let handshake = async {

@@ -6,6 +6,7 @@
 //! peering is dialled anew.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use quinn::{Connection, Endpoint};
 use tokio::sync::watch;
@@ -13,15 +14,20 @@ use tokio::sync::watch;
 use super::socket;
 use crate::config::InterfaceName;
 use crate::shell::transport::is_overlay;
+use crate::shell::transport::underlay::{BindingError, Underlay};
+
+/// How a connection's packets leave this host.
+pub(super) struct Way {
+    /// The only interface to use.
+    pub(super) interface: Option<InterfaceName>,
+    /// What all sockets have in common.
+    pub(super) underlay: Arc<Underlay>,
+    /// Where they begin.
+    pub(super) source: IpAddr,
+}
 
 /// Moves the connection to a new socket whenever its packets would begin at another address than before, until it ends.
-pub(super) fn follow(
-    endpoint: Endpoint,
-    connection: Connection,
-    interface: Option<InterfaceName>,
-    mut source: IpAddr,
-    mut network: watch::Receiver<u64>,
-) {
+pub(super) fn follow(endpoint: Endpoint, connection: Connection, mut way: Way, mut network: watch::Receiver<u64>) {
     // Changes from before are known: the connection came up after them.
     network.mark_unchanged();
     tokio::spawn(async move {
@@ -30,33 +36,30 @@ pub(super) fn follow(
                 _ = connection.closed() => return,
                 changed = network.changed() => if changed.is_err() { return },
             }
-            source = move_if_needed(&endpoint, &connection, interface.as_ref(), source);
+            way.move_if_needed(&endpoint, &connection);
         }
     });
 }
 
-/// Moves to a new socket if that is needed and possible. Returns where packets begin now.
-fn move_if_needed(
-    endpoint: &Endpoint,
-    connection: &Connection,
-    interface: Option<&InterfaceName>,
-    before: IpAddr,
-) -> IpAddr {
-    let remote = connection.remote_address();
-    // Without a way there is nothing to do; the next change may bring one.
-    let Ok(source) = socket::source(remote, interface) else { return before };
-    if source == before || is_overlay(source) {
-        return before;
-    }
-    let moved = socket::ephemeral(remote, interface).and_then(|socket| endpoint.rebind(socket));
-    match moved {
-        Ok(()) => {
-            tracing::info!("the peering with {remote} goes on from {source}; it was at {before}");
-            source
+impl Way {
+    /// Moves to a new socket if that is needed and possible.
+    fn move_if_needed(&mut self, endpoint: &Endpoint, connection: &Connection) {
+        let remote = connection.remote_address();
+        let binding = self.underlay.binding(self.interface.as_ref().map(InterfaceName::as_str));
+        // Without a way there is nothing to do; the next change may bring one.
+        let Ok(source) = socket::source(remote, binding) else { return };
+        let before = self.source;
+        if source == before || is_overlay(source) {
+            return;
         }
-        Err(error) => {
-            tracing::warn!("the peering with {remote} cannot move to {source}: {error}");
-            before
+        let moved =
+            socket::ephemeral(remote, binding).and_then(|socket| endpoint.rebind(socket).map_err(BindingError::Socket));
+        match moved {
+            Ok(()) => {
+                tracing::info!("the peering with {remote} goes on from {source}; it was at {before}");
+                self.source = source;
+            }
+            Err(error) => tracing::warn!("the peering with {remote} cannot move to {source}: {error}"),
         }
     }
 }

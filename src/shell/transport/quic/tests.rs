@@ -1,14 +1,16 @@
 //! Connections over loopback, in real time: QUIC has timers and sockets of its own.
 
+use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 use super::*;
-use crate::config::{ListenUri, PeerUri};
+use crate::config::{Host, ListenUri, NetEndpoint, PeerUri};
 use crate::keys::{Keypair, PublicKey, Seed};
 use crate::shell::transport::tls::NodeTls;
+use crate::shell::transport::underlay::Underlay;
 use crate::shell::transport::{self, Connection, Stream};
 use crate::time::{Duration, Instant};
 
@@ -25,20 +27,20 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn listener(n: u8, at: &str) -> transport::Listener {
-    transport::listen(&at.parse::<ListenUri>().unwrap(), &NodeTls::for_tests(n)).unwrap()
+    transport::listen(&at.parse::<ListenUri>().unwrap(), &NodeTls::for_tests(n), &Underlay::default()).unwrap()
 }
 
 /// Node 1 dials node 2, with options in the URI. The network changes when the sender says so.
 async fn dial_with(port: u16, options: &str, network: &watch::Sender<u64>) -> Result<Connection, DialError> {
     let uri: PeerUri = format!("quic://127.0.0.1:{port}{options}").parse().unwrap();
-    let dialler = Dialler { tls: NodeTls::for_tests(1), network: network.subscribe() };
+    let dialler = Dialler { tls: NodeTls::for_tests(1), underlay: Arc::default(), network: network.subscribe() };
     transport::dial(&uri, &dialler).await
 }
 
 /// A connection of node 1 to node 2, in which each has said one byte on the stream.
 async fn pair(network: &watch::Sender<u64>) -> (Connection, Connection) {
     let listener = listener(2, "quic://127.0.0.1:0");
-    let port = listener.address().port();
+    let port = listener.port().unwrap();
     let dial = async {
         let mut dialled = dial_with(port, "", network).await.unwrap();
         dialled.stream.write_all(b"1").await.unwrap();
@@ -92,7 +94,7 @@ fn both_sides_know_each_other_s_key_and_agree_on_the_channel() {
 fn a_peer_with_another_key_than_the_pinned_one_is_refused() {
     run(async {
         let listener = listener(2, "quic://127.0.0.1:0");
-        let port = listener.address().port();
+        let port = listener.port().unwrap();
         let options = format!("?key={}", key(3));
         let network = watch::Sender::new(0);
         let accept = async {
@@ -227,7 +229,7 @@ fn the_end_of_a_connection_is_told_at_once() {
 fn a_source_has_to_show_itself_when_many_handshakes_are_under_way() {
     run(async {
         let listener = listener(2, "quic://127.0.0.1:0");
-        let port = listener.address().port();
+        let port = listener.port().unwrap();
         let network = watch::Sender::new(0);
         let mut dialling = tokio::task::JoinSet::new();
         for _ in 0..20 {
@@ -251,11 +253,25 @@ fn a_source_has_to_show_itself_when_many_handshakes_are_under_way() {
 }
 
 #[test]
+fn where_there_is_a_proxy_for_all_peers_nothing_is_dialled_past_it() {
+    run(async {
+        let listener = listener(2, "quic://127.0.0.1:0");
+        let underlay = Underlay { proxy: Some("socks5://me:hunter2@127.0.0.1:9".parse().unwrap()), mark: None };
+        let dialler = Dialler { underlay: Arc::new(underlay), ..Dialler::for_tests(1) };
+        let uri: PeerUri = format!("quic://127.0.0.1:{}", listener.port().unwrap()).parse().unwrap();
+        let error = transport::dial(&uri, &dialler).await.err().unwrap();
+        assert!(matches!(error, DialError::NoProxyForQuic(_)), "{error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    });
+}
+
+#[test]
 fn the_overlay_is_never_dialled() {
     run(async {
         let dialler = Dialler::for_tests(1);
-        let host = crate::config::Host::Ip("612:3456::1".parse().unwrap());
-        let result = dial(&dialler, &host, 7463, None, None).await;
+        let host = Host::Ip("612:3456::1".parse().unwrap());
+        let at = NetEndpoint { host, port: 7463, path: String::new() };
+        let result = dial(&dialler, &at, None, None).await;
         assert!(matches!(result, Err(DialError::Overlay(_))));
     });
 }

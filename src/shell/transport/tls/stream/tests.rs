@@ -12,6 +12,7 @@ use super::*;
 use crate::config::{ListenUri, PeerUri};
 use crate::keys::{Keypair, Seed};
 use crate::shell::transport::quic::Dialler;
+use crate::shell::transport::underlay::Underlay;
 use crate::shell::transport::{self, Connection, DialError};
 
 fn key(seed: u8) -> PublicKey {
@@ -30,8 +31,8 @@ fn pipe() -> (Box<dyn Stream>, DuplexStream) {
 /// Node 1 dials node 2 at a listener of this scheme.
 async fn dial(scheme: &str, rest: &str) -> (Result<Connection, DialError>, Result<Connection, DialError>) {
     let listen: ListenUri = format!("{scheme}://127.0.0.1:0").parse().unwrap();
-    let listener = transport::listen(&listen, &NodeTls::for_tests(2)).unwrap();
-    let uri: PeerUri = format!("{scheme}://127.0.0.1:{}{rest}", listener.address().port()).parse().unwrap();
+    let listener = transport::listen(&listen, &NodeTls::for_tests(2), &Underlay::default()).unwrap();
+    let uri: PeerUri = format!("{scheme}://127.0.0.1:{}{rest}", listener.port().unwrap()).parse().unwrap();
     let dialler = Dialler::for_tests(1);
     let accept = async { listener.accept().await.unwrap().open().await };
     tokio::join!(transport::dial(&uri, &dialler), accept)
