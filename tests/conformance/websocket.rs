@@ -22,7 +22,7 @@ fn two_daemons_peer_over_websocket_and_carry_frames_of_any_size() {
     let dialling = Daemon::start_with_peers([72; 32], std::slice::from_ref(&uri));
     let peer = eventually("the dialling daemon has its peer", seconds(10), || peer_of(&dialling));
     assert_eq!((peer["uri"].as_str(), peer["inbound"].as_bool()), (Some(uri.as_str()), Some(false)), "{peer}");
-    assert_eq!(peer["authenticated"].as_bool(), Some(false), "{peer}");
+    assert_eq!(peer["authenticated"].as_bool(), Some(true), "{peer}");
     let peer = eventually("the listening daemon has it too", seconds(10), || peer_of(&listening));
     assert!(peer["uri"].as_str().unwrap().starts_with("ws://127.0.0.1:"), "{peer}");
     assert_eq!(peer["inbound"].as_bool(), Some(true), "{peer}");
