@@ -140,8 +140,8 @@ fn a_root_that_comes_and_goes_stops_to_matter_after_a_few_times() {
         let at_rest = sent_per_node_in_ten_seconds(&mut world);
         world.sim.corrupt(root, Some(Plan { flap: true, every_ms: 500, ..Plan::default() }));
         let first = sent_per_node_in_ten_seconds(&mut world);
-        // Three changes that everybody takes part in, and the bootstraps after them, are far below what ten of each would be.
-        assert!(first < 100_000.0, "seed {seed}: {first} bytes a node while it still counts");
+        // Five changes that everybody takes part in, and the bootstraps after them, are far below what ten of each would be.
+        assert!(first < 170_000.0, "seed {seed}: {first} bytes a node while it still counts");
         world.sim.run_for(60 * SECOND);
         let later = sent_per_node_in_ten_seconds(&mut world);
         assert!(later < 2.0 * at_rest, "seed {seed}: {later} bytes a node during ten flaps, {at_rest} at rest");

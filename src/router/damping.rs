@@ -2,8 +2,8 @@
 //!
 //! A root that flaps would make the whole network move with it, again and again. Each node remembers of the roots that it lost which
 //! announcement it followed. One that shows up with a later one was really away: each time that this happens it has to wait twice as long
-//! as the last time, counted from when it was lost, before it is followed (RFC 2439 does the like for routes). The first return is free:
-//! a crash, a restart or a merge is not slowed. One that shows up with the same announcement was never away, but we were: nodes that
+//! as the last time, counted from when it was lost, before it is followed (RFC 2439 does the like for routes). The first three returns are
+//! free: a crash, a merge, or somebody who restarts a daemon until its configuration is right, is not slowed. One that shows up with the same announcement was never away, but we were: nodes that
 //! move and lose their ways are not punished for it.
 //!
 //! Waiting is counted from the loss and not from the return, because nodes near the root see more of its flaps than those behind them:
@@ -20,10 +20,12 @@ use crate::wire::tree::Root;
 
 /// Roots remembered; of more, those go first that returned the least. About a kilobyte.
 const REMEMBERED: usize = 16;
-/// What a root waits after its second return; twice as long after each later one.
+/// Returns after the first that do not have to wait.
+const FREE: u32 = 2;
+/// What a root waits then; twice as long after each later return.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Returns that count: the longest wait is 64 seconds.
-const MOST: u32 = 7;
+const MOST: u32 = FREE + 7;
 /// For every such time without a return, one is forgiven.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 
@@ -50,7 +52,7 @@ struct Record {
 impl Record {
     /// Until when it waits, if it does at all.
     fn waits_until(&self) -> Instant {
-        match self.returns {
+        match self.returns.saturating_sub(FREE) {
             0 => self.since,
             returns => self.since + FIRST_WAIT * (1 << (returns - 1)),
         }
@@ -146,13 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn the_first_return_is_free_and_each_later_one_waits_twice_as_long_up_to_a_minute() {
+    fn the_first_three_returns_are_free_and_each_later_one_waits_twice_as_long_up_to_a_minute() {
         let waits = |times: u64| {
             let until = flapped(times, 1_000).waits_until(&root(times + 1), at(times * 1_000));
             until.map(|until| until.saturating_since(at(times * 1_000)).as_micros() / 1_000_000)
         };
-        let expected = [None, Some(1), Some(2), Some(4), Some(8), Some(16), Some(32), Some(64), Some(64)];
-        assert_eq!((1..=9).map(waits).collect::<Vec<_>>(), expected);
+        let expected = [None, None, None, Some(1), Some(2), Some(4), Some(8), Some(16), Some(32), Some(64), Some(64)];
+        assert_eq!((1..=11).map(waits).collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -160,32 +162,36 @@ mod tests {
         let mut roots = flapped(5, 1_000);
         assert_eq!(roots.waits_until(&root(5), at(5_000)), None);
         (0..10).for_each(|n| roots.lost(root(5), at(5_000 + n)));
-        assert_eq!(roots.waits_until(&root(6), at(5_010)), Some(at(13_000)), "as if it had been lost once");
+        assert_eq!(roots.waits_until(&root(6), at(5_010)), Some(at(7_000)), "as if it had been lost once");
     }
 
     #[test]
     fn coming_back_while_it_waits_makes_it_wait_longer_and_saying_the_same_twice_does_not() {
-        let mut roots = flapped(2, 1_000);
-        roots.turned_up(&root(3), at(2_500));
-        roots.turned_up(&root(3), at(2_700));
-        assert_eq!(roots.waits_until(&root(3), at(2_700)), Some(at(4_500)));
-        roots.turned_up(&root(4), at(5_000));
-        assert_eq!(roots.waits_until(&root(4), at(5_000)), None, "it had waited");
+        let mut roots = flapped(4, 1_000);
+        roots.turned_up(&root(5), at(4_500));
+        roots.turned_up(&root(5), at(4_700));
+        assert_eq!(roots.waits_until(&root(5), at(4_700)), Some(at(6_500)));
+        roots.turned_up(&root(6), at(7_000));
+        assert_eq!(roots.waits_until(&root(6), at(7_000)), None, "it had waited");
     }
 
     #[test]
     fn a_return_is_forgiven_after_each_quiet_minute() {
-        let mut roots = flapped(4, 1_000);
-        let later = 4_000 + 2 * 60_000;
-        roots.lost(root(5), at(later));
-        assert_eq!(roots.waits_until(&root(6), at(later)), Some(at(later + 2_000)), "3 − 2 + 1 returns");
+        let mut roots = flapped(6, 1_000);
+        let later = 6_000 + 2 * 60_000;
+        roots.lost(root(7), at(later));
+        assert_eq!(
+            roots.waits_until(&root(8), at(later)),
+            Some(at(later + 2_000)),
+            "5 − 2 + 1 returns, two of them free"
+        );
     }
 
     #[test]
     fn roots_that_never_returned_are_forgotten_before_one_that_flaps() {
-        let mut roots = flapped(3, 1_000);
-        (0..100).for_each(|n| roots.lost(Root { key: PublicKey([100 + n; 32]), sequence: 1 }, at(4_000)));
+        let mut roots = flapped(5, 1_000);
+        (0..100).for_each(|n| roots.lost(Root { key: PublicKey([100 + n; 32]), sequence: 1 }, at(6_000)));
         assert_eq!(roots.0.len(), REMEMBERED);
-        assert!(roots.waits_until(&root(4), at(4_000)).is_some());
+        assert!(roots.waits_until(&root(6), at(6_000)).is_some());
     }
 }

@@ -22,11 +22,11 @@ fn followed_returns(router: &mut Router, root: &Keypair, times: u64) -> Vec<u64>
 }
 
 #[test]
-fn a_root_that_comes_and_goes_is_followed_twice_and_then_has_to_wait() {
+fn a_root_that_comes_and_goes_is_followed_four_times_and_then_has_to_wait() {
     let [own, other, root] = nodes();
     let mut router = improved(&own);
     peer(&mut router, &[&other], 1, START);
-    assert_eq!(followed_returns(&mut router, &root, 20), [1, 2]);
+    assert_eq!(followed_returns(&mut router, &root, 20), [1, 2, 3, 4]);
     assert_eq!(router.root().key, other.public(), "whoever stays is followed meanwhile");
     let mut router = strict(&own);
     peer(&mut router, &[&other], 1, START);
@@ -38,9 +38,9 @@ fn a_root_that_stays_is_followed_when_its_wait_is_over() {
     let [own, other, root] = nodes();
     let mut router = improved(&own);
     peer(&mut router, &[&other], 1, START);
-    followed_returns(&mut router, &root, 3);
-    let back = after(4_000);
-    peer(&mut router, &[&root], 4, back);
+    followed_returns(&mut router, &root, 5);
+    let back = after(6_000);
+    peer(&mut router, &[&root], 6, back);
     assert_eq!(router.root().key, other.public());
     let (due, _) = std::iter::from_fn(|| {
         let next = router.poll_timeout()?;
@@ -85,13 +85,13 @@ fn a_parent_that_goes_over_to_a_root_that_has_to_wait_is_left() {
     let mut router = improved(&own);
     let parent = peer(&mut router, &[&other, &a], 1, START);
     let second = peer(&mut router, &[&other], 1, START);
-    followed_returns(&mut router, &root, 4);
+    followed_returns(&mut router, &root, 6);
     let [first, other_one] = [parent, second].map(|port| router.parent() == Some(port));
     assert!(first != other_one);
     let (from, stays) = if first { (parent, second) } else { (second, parent) };
     let key = if first { &a } else { &other };
-    announce(&mut router, from, &chain(&[&root, key], 5), after(5_100)).unwrap();
-    run(&mut router, after(5_400));
+    announce(&mut router, from, &chain(&[&root, key], 7), after(7_100)).unwrap();
+    run(&mut router, after(7_400));
     assert_eq!((router.root().key, router.parent()), (other.public(), Some(stays)));
 }
 
