@@ -118,7 +118,8 @@ pub enum LinkError {
     OwnKey,
     /// What should prove the peer's key is not its signature of what we asked for.
     #[error(
-        "the other side did not prove that it has the key {0}: it has a recorded hello of that node, or passes on what others say"
+        "the other side did not prove that it has the key {0}: it has a recorded hello of that node, passes on what others say, or \
+         something on the way makes another kind of peering of this one (both ends have to name the same scheme)"
     )]
     NotProven(PublicKey),
     /// The peer sent our own challenge back.
