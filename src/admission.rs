@@ -42,6 +42,8 @@ const BURST: u32 = 400;
 const MAX_SOURCES: usize = 4_096;
 /// A source is no stranger once it had a peering for this long.
 const KNOWN_AFTER: Duration = Duration::from_secs(30);
+/// This part of all places is for known sources.
+const KEPT_FOR_KNOWN: usize = 8;
 /// The time to say hello that nobody is denied: three round trips through a chain of slow proxies.
 const GRACE: Duration = Duration::from_secs(3);
 /// Between two lines of the log about one reason.
@@ -166,7 +168,9 @@ impl Admission {
     /// Why it gets none. It is not counted yet: see [`Admission::refuse`].
     pub fn admit(&mut self, id: u64, from: IpAddr, now: Instant) -> Result<Option<u64>, Refusal> {
         let source = source(from);
-        if self.places.len() >= self.limits.inbound {
+        let stranger = !self.known.get(&source).is_some_and(|since| since.has_passed(KNOWN_AFTER, now));
+        let kept = if stranger { self.limits.inbound / KEPT_FOR_KNOWN } else { 0 };
+        if self.places.len() + kept >= self.limits.inbound {
             return Err(Refusal::Full);
         }
         if self.by_source.get(&source).is_some_and(|places| *places >= self.limits.per_source) {
@@ -176,7 +180,6 @@ impl Admission {
         if of_source >= MAX_PENDING_PER_SOURCE {
             return Err(Refusal::SourcePending);
         }
-        let stranger = !self.known.get(&source).is_some_and(|since| since.has_passed(KNOWN_AFTER, now));
         let strangers = self.pending.keys().filter(|id| self.places.get(id).is_some_and(|it| it.stranger)).count();
         let is_full = self.pending.len() >= MAX_PENDING || (stranger && strangers >= MAX_PENDING_STRANGERS);
         let yields = if is_full { Some(self.who_makes_room(now).ok_or(Refusal::Pending)?) } else { None };
@@ -203,6 +206,13 @@ impl Admission {
     pub fn ended(&mut self, id: u64, now: Instant) {
         let Some(place) = self.places.remove(&id) else { return };
         self.pending.remove(&id);
+        // Whoever stayed for long is not to be forgotten for those who came meanwhile.
+        if place.up && place.since.has_passed(KNOWN_AFTER, now) {
+            if self.known.get(&place.source).is_none() {
+                self.known.insert(place.source, place.since);
+            }
+            self.known.refresh(&place.source);
+        }
         let left = self.by_source.get_mut(&place.source).map_or(0, |places| {
             *places -= 1;
             *places
@@ -237,7 +247,7 @@ impl Admission {
         counts.map(|(reason, tally)| (reason.label(), tally.count)).filter(|(_, count)| *count > 0)
     }
 
-    /// Takes what one connection costs from the rates, all or nothing.
+    /// Takes what one connection costs from the rates. A source that is refused because all are too fast has used up its own as well.
     fn take_rate(&mut self, source: IpAddr, stranger: bool, now: Instant) -> Result<(), Refusal> {
         if self.rates.get(&source).is_none() {
             self.rates.insert(source, TokenBucket::new(RATE_PER_SOURCE, BURST_PER_SOURCE, now));

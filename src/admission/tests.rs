@@ -63,6 +63,31 @@ fn there_are_no_more_peerings_in_all_than_configured() {
 }
 
 #[test]
+fn strangers_leave_places_for_those_who_had_a_peering_for_a_while() {
+    let mut gate = Gate::new(Limits { inbound: 80, per_source: 64 });
+    let friend = gate.peer("203.0.113.1").unwrap();
+    gate.wait(KNOWN_AFTER);
+    gate.admission.ended(friend, gate.now);
+    let accepted = (0..100).filter(|n| gate.peer(&format!("192.0.2.{n}")).is_ok()).count();
+    assert_eq!((accepted, gate.peer("198.51.100.1")), (70, Err(Refusal::Full)));
+    assert!((0..10).all(|_| gate.peer("203.0.113.1").is_ok()));
+    assert_eq!(gate.peer("203.0.113.1"), Err(Refusal::Full));
+}
+
+#[test]
+fn a_long_peering_is_not_forgotten_for_those_who_came_meanwhile() {
+    let mut gate = Gate::new(Limits::default());
+    let friend = gate.peer("203.0.113.1").unwrap();
+    for n in 0..MAX_SOURCES {
+        let id = gate.peer(&format!("2001:db8:{n:x}::1")).unwrap();
+        gate.wait(KNOWN_AFTER);
+        gate.admission.ended(id, gate.now);
+    }
+    gate.admission.ended(friend, gate.now);
+    assert!(gate.admission.known.get(&"203.0.113.1".parse().unwrap()).is_some());
+}
+
+#[test]
 fn one_source_cannot_take_all_places_of_connections_without_a_hello() {
     let mut gate = Gate::new(Limits::default());
     let accepted = (0..100).filter(|n| gate.connect(&format!("2001:db8::{n:x}")).is_ok()).count();

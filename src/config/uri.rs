@@ -299,13 +299,6 @@ impl fmt::Display for Host {
     }
 }
 
-/// For the control socket, whose other end is to dial: with the secrets.
-impl serde::Serialize for PeerUri {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.with_secrets())
-    }
-}
-
 deserialize_from_str!(PeerUri, "a URI such as \"tcp://192.0.2.1:7463\"");
 deserialize_from_str!(ListenUri, "a URI such as \"tcp://[::]:7463\"");
 

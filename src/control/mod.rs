@@ -174,7 +174,7 @@ impl Request {
     /// The line that asks this, with its line break.
     pub fn to_line(&self) -> String {
         #[derive(Serialize)]
-        struct Line<'a> {
+        struct Line {
             version: u64,
             command: &'static str,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,7 +182,7 @@ impl Request {
             #[serde(skip_serializing_if = "Option::is_none")]
             timeout_seconds: Option<f64>,
             #[serde(skip_serializing_if = "Option::is_none")]
-            uri: Option<&'a PeerUri>,
+            uri: Option<String>,
         }
         let (target, timeout_seconds) = match self {
             Self::Lookup { target, timeout } | Self::Ping { target, timeout } => {
@@ -191,7 +191,8 @@ impl Request {
             _ => (None, None),
         };
         let uri = match self {
-            Self::PeerAdd { uri } | Self::PeerRemove { uri } => Some(uri),
+            // For the daemon, which is to dial: with the secrets.
+            Self::PeerAdd { uri } | Self::PeerRemove { uri } => Some(uri.with_secrets().to_string()),
             _ => None,
         };
         to_line(&Line { version: VERSION, command: self.command(), target, timeout_seconds, uri })

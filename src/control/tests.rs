@@ -7,7 +7,9 @@ use crate::keys::PublicKey;
 const KEY: PublicKey = PublicKey([0x35; 32]);
 
 fn all_requests() -> Vec<Request> {
-    let uri: PeerUri = "tcp://192.0.2.1:7463?max_backoff=30s".parse().unwrap();
+    // With a login, which the daemon has to get.
+    let uri = "tcp://192.0.2.1:7463?max_backoff=30s&proxy=socks5://joshua:hunter2@127.0.0.1:9050";
+    let uri: PeerUri = uri.parse().unwrap();
     let timeout = Duration::from_millis(1_500);
     let address = Target::Address(Destination::Node(Address::of(&KEY)));
     let subnet = Target::Address(Destination::Routed(Subnet::of(&KEY)));

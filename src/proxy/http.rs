@@ -8,7 +8,6 @@ use zeroize::Zeroizing;
 use super::{MAX_ANSWER, ProxyError, target};
 use crate::config::{Host, Login};
 
-#[derive(Debug)]
 pub(super) struct Connect {
     target: String,
     has_login: bool,

@@ -59,10 +59,15 @@ pub enum ProxyError {
 }
 
 /// A conversation with a proxy, from the first byte to the open connection.
-#[derive(Debug)]
 pub struct Handshake(Kind);
 
-#[derive(Debug)]
+impl std::fmt::Debug for Handshake {
+    /// Without what it is about to send, which may be a login.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handshake(..)")
+    }
+}
+
 enum Kind {
     Socks5(socks5::Socks5),
     Http(http::Connect),

@@ -26,7 +26,6 @@ const IPV4: u8 = 1;
 const NAME: u8 = 3;
 const IPV6: u8 = 4;
 
-#[derive(Debug)]
 pub(super) struct Socks5 {
     login: Option<Login>,
     host: Host,

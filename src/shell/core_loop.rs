@@ -319,15 +319,16 @@ impl Core {
             Origin::Wanted(_) => Direction::Outbound { pinned: peering.pinned },
             Origin::Lan { .. } => Direction::Lan,
         };
+        // First: what is remembered of proofs is for those who may be peers.
+        if let Err(why) = self.allowed.check(&key, direction) {
+            self.refuse(why, &format!("{key} at {peering_uri}"), now);
+            self.close(id, &format!("the peer has the key {key}, and {why}"), now);
+            return;
+        }
         if let Err(reason) = self.check_identity(&key, authenticated, now) {
             let why = if self.require_authenticated { Refusal::Unproven } else { Refusal::Claimed };
             self.refuse(why, &format!("{key} at {peering_uri}"), now);
             self.close(id, reason, now);
-            return;
-        }
-        if let Err(why) = self.allowed.check(&key, direction) {
-            self.refuse(why, &format!("{key} at {peering_uri}"), now);
-            self.close(id, &format!("the peer has the key {key}, and {why}"), now);
             return;
         }
         let Some(peering) = self.peerings.get(id) else { return };

@@ -10,7 +10,7 @@ use crate::daemon::{Config, Running};
 use crate::lab::Cut;
 use crate::mesh::Mesh;
 use crate::sandbox::in_lab;
-use crate::traffic::{assert_pings, first_reply, ping, wait_reachable};
+use crate::traffic::{Stop, assert_pings, first_reply, median_ms, ping, wait_reachable};
 use crate::wait::{seconds, wait_until};
 
 fn number(peer: &Value, field: &str) -> u64 {
@@ -82,6 +82,7 @@ fn a_cap_is_held_within_five_percent_and_pings_pass_what_waits() {
         let received = || number(&mesh.nodes[0].peers()[0], "received_bytes");
         let host = &mesh.hosts[1];
         std::thread::scope(|scope| {
+            let _stop = Stop(&flooding);
             let flood = scope.spawn(|| {
                 let socket = host.within(|| UdpSocket::bind((from, 0))).unwrap();
                 let start = Instant::now();
@@ -103,6 +104,8 @@ fn a_cap_is_held_within_five_percent_and_pings_pass_what_waits() {
             println!("{:.3} Mbit/s; {}", rate / 1e6, pings.text.lines().last().unwrap_or_default());
             assert!((0.95..1.05).contains(&(rate / RATE)), "{rate} bit/s of {RATE}");
             assert!(pings.received >= 58, "{}", pings.text);
+            // What waits would take a second and more.
+            assert!(median_ms(&pings.text) < 50.0, "{}", pings.text);
             flood.join().unwrap();
         });
     });

@@ -7,7 +7,7 @@ use crate::daemon::{Config, Running};
 use crate::lab::{Cut, Host, Lab};
 use crate::mesh::Mesh;
 use crate::sandbox::in_lab;
-use crate::traffic::{Transfer, assert_pings, echo_datagrams, first_reply, ping, wait_reachable};
+use crate::traffic::{Transfer, assert_pings, echo_datagrams, first_reply, median_ms, ping, wait_reachable};
 use crate::wait::{seconds, wait_until};
 
 /// A line of nodes that peer over QUIC alone.
@@ -195,11 +195,4 @@ fn a_bulk_flow_on_a_path_that_loses_does_not_hold_up_a_ping() {
         println!("median {median} ms");
         assert!(median < 50.0, "{}", pings.text);
     });
-}
-
-fn median_ms(text: &str) -> f64 {
-    let times = text.lines().filter_map(|line| line.split("time=").nth(1)?.split(' ').next()?.parse::<f64>().ok());
-    let mut times: Vec<_> = times.collect();
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }

@@ -188,7 +188,6 @@ fn a_peer_can_be_dialled_through_a_proxy_whose_login_is_seen_by_the_daemon_only(
     let text = "ws://node.onion:80/p?max_backoff=5s&proxy=socks5://joshua:hunter2@127.0.0.1:9050";
     let uri = peer(text).unwrap();
     assert_eq!(uri.with_secrets().to_string(), text);
-    assert_eq!(serde_json::to_value(&uri).unwrap(), text);
     for shown in [uri.to_string(), format!("{uri:?}"), format!("{uri:#?}")] {
         assert!(!shown.contains("hunter2") && !shown.contains("joshua"), "{shown}");
     }

@@ -24,7 +24,7 @@ impl Core {
             Ok((_, None)) => {}
             Ok((_, Some(yields))) => {
                 let uri = self.peerings.get(yields).map_or_else(String::new, |peering| peering.uri.clone());
-                self.refuse(Refusal::MadeRoom, &format!("a connection from {uri}"), self.clock.now());
+                self.refuse(Refusal::MadeRoom, &connection_from(uri), self.clock.now());
                 self.close(yields, &Refusal::MadeRoom.to_string(), self.clock.now());
             }
             Err(why) => self.refuse(why, &connection_from(remote), self.clock.now()),

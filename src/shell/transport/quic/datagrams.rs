@@ -97,9 +97,13 @@ impl Datagrams {
         SEND_BUFFER.saturating_sub(self.connection.datagram_send_buffer_space() + BOOKKEEPING)
     }
 
-    /// The stream is about to be written to.
-    pub(super) fn before_stream(&mut self) {
-        let left = self.connection.stats().frame_tx.stream;
+    /// How many frames of the stream have left so far.
+    pub(super) fn stream_frames_left(&self) -> u64 {
+        self.connection.stats().frame_tx.stream
+    }
+
+    /// The stream was written to when so many of its frames had left: what is new goes first.
+    pub(super) fn stream_written(&mut self, left: u64) {
         let until = tokio::time::Instant::now() + STREAM_FIRST;
         self.outgoing.behind_stream = Some(BehindStream { left, until, look: None });
     }

@@ -1,13 +1,11 @@
 //! Listening: one socket for all connections that come to it.
 //!
-//! A first packet has a source address that anybody can write on it. While hardly any handshakes are under way that costs nothing; beyond
-//! [`TRUSTED`] of them each source has to show first that it receives what is sent to it (RFC 9000 §8.1.2), so that the places for connections without a
-//! hello, which are few, go to sources that are there, and the limits per source mean something.
+//! A first packet has a source address that anybody can write on it, and places and rates are counted by source, over all transports. So each source
+//! has to show first that it receives what is sent to it (RFC 9000 §8.1.2): it costs a round trip, and nobody uses up what is another's.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quinn::{Endpoint, ServerConfig, TokioRuntime};
 
@@ -20,16 +18,11 @@ use crate::shell::transport::tls::NodeTls;
 use crate::shell::transport::underlay::Binding;
 use crate::shell::transport::{Connection, DialError, Ends, ListenError, Remote, is_overlay};
 
-/// Handshakes under way up to which a source address is taken for what it says.
-const TRUSTED: usize = 8;
-
 /// Accepts peers.
 pub(crate) struct Listener {
     endpoint: Endpoint,
     config: Arc<ServerConfig>,
     address: SocketAddr,
-    /// Handshakes under way.
-    opening: Arc<AtomicUsize>,
 }
 
 /// A connection that begins.
@@ -38,23 +31,6 @@ pub(crate) struct Incoming {
     config: Arc<ServerConfig>,
     remote: SocketAddr,
     ends: Ends,
-    opening: Opening,
-}
-
-/// Counts one handshake for as long as it lives.
-struct Opening(Arc<AtomicUsize>);
-
-impl Opening {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Listens on `address`; the unspecified IPv6 address takes IPv4 too.
@@ -69,7 +45,7 @@ pub(crate) fn listen(tls: &NodeTls, address: SocketAddr, binding: Binding<'_>) -
     let endpoint =
         Endpoint::new(settings::endpoint(), Some(config.clone()), udp, Arc::new(TokioRuntime)).map_err(failed)?;
     let address = endpoint.local_addr().map_err(failed)?;
-    Ok(Listener { endpoint, config: Arc::new(config), address, opening: Arc::default() })
+    Ok(Listener { endpoint, config: Arc::new(config), address })
 }
 
 impl Listener {
@@ -92,15 +68,14 @@ impl Listener {
                 incoming.ignore();
                 continue;
             }
-            if self.opening.load(Ordering::Relaxed) >= TRUSTED && !incoming.remote_address_validated() {
+            if !incoming.remote_address_validated() {
                 // Fails only where it is not allowed, which is after another retry.
                 let _ = incoming.retry();
                 continue;
             }
             // Who it is shows after the handshake.
             let ends = Ends { remote: Remote::Ip(remote), local: None, carrier: Carrier::Tcp };
-            let opening = Opening::new(&self.opening);
-            return Ok(Incoming { incoming, config: Arc::clone(&self.config), remote, ends, opening });
+            return Ok(Incoming { incoming, config: Arc::clone(&self.config), remote, ends });
         }
     }
 }
@@ -122,13 +97,12 @@ impl Incoming {
     /// # Errors
     /// The other side did not do its part.
     pub(crate) async fn open(self) -> Result<Connection, DialError> {
-        let Self { incoming, config, remote: address, ends, opening } = self;
+        let Self { incoming, config, remote: address, ends } = self;
         let failed = |error: QuicError| error.with(address);
         let path = Arc::new(Path::default());
         let handshake = async {
             let config = settings::accepted(&config, &path, address);
             let connection = incoming.accept_with(Arc::new(config))?.await?;
-            drop(opening);
             let carrier = carrier(&connection)?;
             let (send, receive) = connection.accept_bi().await?;
             Ok((connection, send, receive, carrier))

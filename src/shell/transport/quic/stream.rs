@@ -10,8 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::datagrams::Datagrams;
 use super::path::Path;
+use crate::link::fragment::MIN_DATAGRAM;
 use crate::link::window::PathSample;
-use crate::shell::transport::{Beside, Stream};
+use crate::shell::transport::{Beside, Stream, is_overlay};
 
 /// The connection. It ends when this is dropped.
 pub(super) struct QuicStream {
@@ -44,21 +45,30 @@ impl Stream for QuicStream {
     }
 
     fn beside(&mut self) -> Option<&mut dyn Beside> {
-        // The peer says in the handshake whether it takes datagrams; one that does not gets all on the stream.
-        if self.connection.max_datagram_size().is_some() { Some(&mut self.datagrams) } else { None }
+        // The peer says in the handshake whether it takes datagrams and how long ones; one that takes none of use gets all on the stream.
+        let usable = self.connection.max_datagram_size().is_some_and(|max| max >= MIN_DATAGRAM);
+        if usable { Some(&mut self.datagrams) } else { None }
     }
 }
 
 impl AsyncRead for QuicStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // A peer that moves could move into the overlay, and the peering would carry itself.
+        if is_overlay(self.connection.remote_address().ip().to_canonical()) {
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::AddrNotAvailable,
+                "the other side moved into the overlay",
+            )));
+        }
         AsyncRead::poll_read(Pin::new(&mut self.receive), cx, buffer)
     }
 }
 
 impl AsyncWrite for QuicStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.datagrams.before_stream();
+        let left = self.datagrams.stream_frames_left();
         let len = ready!(AsyncWrite::poll_write(Pin::new(&mut self.send), cx, bytes))?;
+        self.datagrams.stream_written(left);
         Poll::Ready(Ok(len))
     }
 
