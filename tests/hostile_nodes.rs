@@ -145,10 +145,13 @@ fn a_root_that_comes_and_goes_stops_to_matter_after_a_few_times() {
         let at_rest = sent_per_node_in_ten_seconds(&mut world);
         world.sim.corrupt(root, Some(Plan { flap: true, every_ms: 500, ..Plan::default() }));
         let first = sent_per_node_in_ten_seconds(&mut world);
-        let reference = sent_while_the_root_flaps(seed);
+        let undamped = sent_while_the_root_flaps_and_nobody_minds(seed);
+        println!(
+            "seed {seed}: {at_rest} bytes a node at rest, {first} while it still counts, {undamped} if it always did"
+        );
         assert!(
-            first < reference / 2.0,
-            "seed {seed}: {first} bytes a node while it still counts, {reference} by the reference's rules"
+            first < 0.6 * undamped,
+            "seed {seed}: {first} bytes a node while it still counts, {undamped} if it always did"
         );
         world.sim.run_for(60 * SECOND);
         let later = sent_per_node_in_ten_seconds(&mut world);
@@ -157,9 +160,11 @@ fn a_root_that_comes_and_goes_stops_to_matter_after_a_few_times() {
     }
 }
 
-/// What each node sends in the first ten seconds by the reference's rules, which follow every return.
-fn sent_while_the_root_flaps(seed: u64) -> f64 {
-    let mut world = settled_as(seed, 65_536, Profile::strict());
+/// What each node sends in the first ten seconds if every return is followed.
+fn sent_while_the_root_flaps_and_nobody_minds(seed: u64) -> f64 {
+    let mut profile = Profile::improved();
+    profile.rules.damping = false;
+    let mut world = settled_as(seed, 65_536, profile);
     let root = world.highest().unwrap();
     world.sim.run_for(60 * SECOND);
     world.sim.corrupt(root, Some(Plan { flap: true, every_ms: 500, ..Plan::default() }));

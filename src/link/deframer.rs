@@ -113,6 +113,11 @@ impl Deframer {
         Ok(std::mem::take(&mut self.completed))
     }
 
+    /// Whether a frame is under way, or whole, that is too long for the staging.
+    pub(super) fn has_large(&self) -> bool {
+        !matches!(self.large, Large::None)
+    }
+
     /// The next whole frame that is not a keepalive.
     pub(super) fn next_frame(&mut self) -> Option<PacketBuf> {
         while let Some(frames) = self.staging.get(self.start..self.scanned)

@@ -338,6 +338,10 @@ impl Link {
                     Step::Proven(hello) => self.open(hello, true, now),
                 }
             }
+            // No part of the proof is that long: not a byte of memory more for who has proven nothing.
+            if matches!(self.state, State::Proving(..)) && self.deframer.has_large() {
+                return Err(LinkError::BeforeProof);
+            }
         }
         match &mut self.state {
             State::Open(open) => {

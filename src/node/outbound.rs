@@ -109,7 +109,7 @@ impl Node {
             return self.seal_packet(packet, destination, &owner, now);
         }
         // It stands for many of which each fits.
-        match segment::pieces(&packet, frame.min(good)) {
+        match segment::pieces(&packet, frame.min(good.max(largest))) {
             Some(pieces) => pieces.for_each(|piece| self.seal_packet(piece, destination, &owner, now)),
             None if packet.len() <= frame => self.seal_packet(packet, destination, &owner, now),
             None => self.drops.count(DropReason::TooBig),
@@ -198,11 +198,10 @@ impl Node {
         let Some(peering) = self.peerings.get_mut(&port) else { return self.drops.count(DropReason::NoNextHop) };
         let dropped = peering.outbox.push(frame, flow, limit, now) as u64;
         peering.queue_drops += dropped;
-        let is_paced = peering.is_paced;
         self.drops.add(DropReason::QueueFull, dropped);
         // While it waits for its cap, more traffic changes nothing.
-        if !is_paced {
-            self.wake(port);
+        if !peering.is_paced && std::mem::take(&mut peering.idle) {
+            self.ready.insert(port);
         }
     }
 

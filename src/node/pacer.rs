@@ -52,6 +52,15 @@ impl Pacer {
         self.level -= len as i128 * UNITS_PER_BYTE;
     }
 
+    /// A protocol frame of this length goes, which did not ask. What it leaves others to pay for is a second at most, or a cap below what the
+    /// protocol needs would let nothing else through at all.
+    pub fn sent_protocol(&mut self, len: usize) {
+        let before = self.level;
+        self.sent(len);
+        let floor = -i128::from(self.bits_per_second) * 1_000_000;
+        self.level = self.level.max(floor.min(before));
+    }
+
     /// When the next frame may go, if none may now.
     pub fn opens_at(&self) -> Instant {
         let missing = (1 - self.level).max(0);
@@ -117,6 +126,18 @@ mod tests {
         }
         assert_eq!(sent, 10, "ten milliseconds at a megabyte per second");
         assert!(!pacer.is_open(now) && pacer.opens_at() > now);
+    }
+
+    #[test]
+    fn protocol_frames_hold_up_traffic_for_a_second_at_most() {
+        let mut pacer = Pacer::new(100_000, Instant::ZERO);
+        (0..1_000).for_each(|_| pacer.sent_protocol(1_000));
+        assert!(pacer.opens_at() <= Instant::ZERO + Duration::from_millis(1_001), "{:?}", pacer.opens_at());
+        // What a frame of traffic owes stays.
+        pacer.sent(65_535);
+        let owed = pacer.opens_at();
+        pacer.sent_protocol(10);
+        assert_eq!(pacer.opens_at(), owed);
     }
 
     #[test]

@@ -57,6 +57,7 @@ impl Node {
     pub fn poll_transmit(&mut self, port: Port, now: Instant) -> Option<PacketBuf> {
         let peering = self.peerings.get_mut(&port)?;
         let mut frame = self.router.poll_transmit_to(port);
+        let is_protocol = frame.is_some();
         if frame.is_none() && peering.may_send(now) {
             let (next, late) = peering.outbox.pop(now);
             peering.queue_drops += late as u64;
@@ -66,8 +67,10 @@ impl Node {
         match &frame {
             Some(frame) => {
                 peering.sent_bytes += frame.len() as u64;
-                if let Some(pacer) = &mut peering.pacer {
-                    pacer.sent(frame.len());
+                match &mut peering.pacer {
+                    Some(pacer) if is_protocol => pacer.sent_protocol(frame.len()),
+                    Some(pacer) => pacer.sent(frame.len()),
+                    None => {}
                 }
             }
             None => {

@@ -47,6 +47,9 @@ struct Record {
     returns: u32,
     /// When it was lost, or came back although it had to wait.
     since: Instant,
+    /// Whether a stronger root was lost since then: nodes that followed that one, this root among them, come back with new sequences through
+    /// no fault of theirs.
+    excused: bool,
 }
 
 impl Record {
@@ -60,6 +63,10 @@ impl Record {
 
     /// It went away, or turned up, once more.
     fn count(&mut self, now: Instant) {
+        if std::mem::take(&mut self.excused) {
+            self.since = now;
+            return;
+        }
         let quiet = now.saturating_since(self.since).as_micros() / FORGIVEN_AFTER.as_micros();
         let forgiven = u32::try_from(quiet).unwrap_or(u32::MAX);
         self.returns = (self.returns.saturating_sub(forgiven) + 1).min(MOST);
@@ -74,6 +81,9 @@ pub(super) struct LostRoots(Vec<Record>);
 impl LostRoots {
     /// We followed `root`, and have nobody any more to follow it by.
     pub(super) fn lost(&mut self, root: Root, now: Instant) {
+        for record in self.0.iter_mut().filter(|record| record.key < root.key) {
+            record.excused = true;
+        }
         match self.0.iter_mut().find(|record| record.key == root.key) {
             Some(record) if root.sequence > record.lost => {
                 record.lost = root.sequence;
@@ -87,7 +97,7 @@ impl LostRoots {
                     self.0.swap_remove(index);
                 }
                 let Root { key, sequence } = root;
-                self.0.push(Record { key, lost: sequence, seen: sequence, returns: 0, since: now });
+                self.0.push(Record { key, lost: sequence, seen: sequence, returns: 0, since: now, excused: false });
             }
         }
     }
@@ -173,6 +183,18 @@ mod tests {
         assert_eq!(roots.waits_until(&root(5), at(4_700)), Some(at(6_500)));
         roots.turned_up(&root(6), at(7_000));
         assert_eq!(roots.waits_until(&root(6), at(7_000)), None, "it had waited");
+    }
+
+    #[test]
+    fn a_root_that_gave_way_to_a_stronger_one_is_not_blamed_for_its_return() {
+        let mut roots = flapped(3, 1_000);
+        // A stranger shows a stronger root and takes it back, again and again; each time ours comes back with its next sequence.
+        for n in 4..20 {
+            let stronger = Root { key: PublicKey([100 + n as u8; 32]), sequence: 1 };
+            roots.lost(stronger, at(n * 1_000));
+            roots.lost(root(n), at(n * 1_000 + 500));
+            assert_eq!(roots.waits_until(&root(n + 1), at(n * 1_000 + 500)), None, "{n}");
+        }
     }
 
     #[test]

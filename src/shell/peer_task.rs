@@ -239,18 +239,19 @@ impl Incoming {
 
     /// Hands over what there is. Ready if that was something.
     fn poll_hand_over(&mut self, id: PeeringId, cx: &mut Context<'_>) -> Poll<Result<(), PeerClosed>> {
-        let dropped = self.drops.iter().next();
+        // Told while there is nothing else to tell.
+        let dropped = if self.is_empty() { self.drops.iter().next() } else { None };
         if self.is_empty() && dropped.is_none() {
             return Poll::Pending;
         }
         ready!(self.events.poll_reserve(cx)).map_err(|_| PeerClosed::ByUs)?;
         let event = match (self.up.take(), dropped) {
             (Some(up), _) => PeerEvent::Up(up),
-            (None, Some((reason, count))) if self.frames.is_empty() => {
+            (None, Some((reason, count))) => {
                 self.drops.take(reason);
                 PeerEvent::Dropped(reason, count)
             }
-            (None, _) => {
+            (None, None) => {
                 self.bytes = 0;
                 PeerEvent::Frames(std::mem::take(&mut self.frames))
             }

@@ -273,6 +273,11 @@ impl Peerings {
         self.table.iter().filter(|(_, peering)| claims(peering)).map(|(id, _)| *id).collect()
     }
 
+    /// Whether there is a peering whose other side has proven to have this key.
+    pub(crate) fn is_proven(&self, key: &PublicKey) -> bool {
+        self.table.values().any(|peering| peering.up.is_some_and(|peer| peer.key == *key && peer.proven))
+    }
+
     /// All peerings that are up.
     pub(crate) fn all_up(&self) -> Vec<PeeringId> {
         self.ports.values().copied().collect()

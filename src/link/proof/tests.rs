@@ -115,6 +115,14 @@ fn nothing_counts_before_the_proof() {
 }
 
 #[test]
+fn the_beginning_of_a_long_frame_is_enough_to_end_a_link_that_has_proven_nothing() {
+    let mut a = Link::new(dialler(), NOW);
+    hear(&mut a, &hello_of(&pair(2), Extensions::LINK_PROOF)).unwrap();
+    let announcement = frame::announcement(&[7; 60_000]).unwrap();
+    assert_eq!(hear(&mut a, &announcement[..10]), Err(LinkError::BeforeProof));
+}
+
+#[test]
 fn a_recorded_conversation_does_not_bring_up_another_link() {
     let [_, recorded] = talk(&mut Link::new(dialler(), NOW), &mut Link::new(listener(), NOW)).unwrap();
     let mut victim = Link::new(config(1, Side::Dialler, 103), NOW);

@@ -53,7 +53,7 @@ impl Core {
                 "the other side cannot prove its key (a plain Pinecone node), and peering.require_authenticated is set",
             );
         }
-        if !self.proven.believes_claim(key, now) {
+        if self.peerings.is_proven(key) || !self.proven.believes_claim(key, now) {
             return Err(
                 "the owner of this key has proven it before and this peer does not: somebody replays a recorded hello",
             );

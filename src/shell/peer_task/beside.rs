@@ -6,12 +6,15 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use super::{Batch, Outgoing, PeerTask, WRITE_TIMEOUT};
+use super::{BATCH_FRAMES, Batch, Outgoing, PeerTask, WRITE_TIMEOUT};
 use crate::drops::DropReason;
 use crate::link::{LinkEvent, SILENCE_TIMEOUT};
 use crate::shell::transport::Stream;
 use crate::time::{Duration, Instant};
 use crate::wire::frame::{FrameKind, Header};
+
+/// Frames that are read before others have their turn.
+const MOST_AT_ONCE: usize = 4 * BATCH_FRAMES;
 
 impl PeerTask {
     /// Reads what came beside the stream until there is no more or the batch is full. While the link is not up nothing is read, so nothing counts.
@@ -20,6 +23,7 @@ impl PeerTask {
             return;
         }
         let Some(beside) = self.stream.beside() else { return };
+        let mut taken = 0;
         while !self.incoming.is_full()
             && let Poll::Ready(frame) = beside.poll_recv(now, cx)
         {
@@ -27,6 +31,12 @@ impl PeerTask {
                 self.incoming.take(LinkEvent::Frame(frame));
             } else {
                 self.incoming.drops.count(DropReason::MalformedFrame);
+            }
+            taken += 1;
+            if taken == MOST_AT_ONCE {
+                // What is of no use fills no batch; others are to have their turn all the same.
+                cx.waker().wake_by_ref();
+                break;
             }
         }
         self.incoming.drops.merge(&beside.take_drops());
