@@ -92,6 +92,9 @@ refusals! {
     KeyLan = "key_not_allowed_lan", "its key is not in peering.allowed_keys.lan; add it there to have this neighbour";
     /// Somebody who cannot prove a key that its owner has proven before.
     Claimed = "key_only_claimed", "the owner of its key has proven it before, and it did not";
+    /// It does not know the password of the listener, or of the LAN.
+    Password = "wrong_password",
+        "it has another ?password= than this listener or network, or none; give both sides the same";
     /// The peer's key is not proven.
     Unproven = "key_not_proven", "its link does not prove its key, and peering.require_authenticated is set";
 }

@@ -9,7 +9,3 @@ pub type Unavailable = &'static str;
 /// Prometheus metrics.
 pub const METRICS: Result<(), Unavailable> =
     Err("metrics are not available in this version; set it to \"\" and use `pineconectl status --json`");
-
-/// Peer URI options that are planned and not there, each with the reason.
-pub const ABSENT_OPTIONS: &[(&str, Unavailable)] =
-    &[("password", "links carry no password in this version; use ?key=<64 hex digits> to pin the peer's key")];

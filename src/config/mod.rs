@@ -219,6 +219,7 @@ impl Default for PeeringSection {
         let listen = [(Scheme::Tcp, DEFAULT_PORT), (Scheme::Tls, DEFAULT_TLS_PORT)].map(|(scheme, port)| ListenUri {
             scheme,
             address: (Ipv6Addr::UNSPECIFIED, port).into(),
+            password: None,
             interface: None,
             policy: PeerPolicy::default(),
         });

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! tcp://host:port?key=<64 hex digits>&max_backoff=<duration>&interface=<name>     host: name, IPv4 or [IPv6]
+//! tcp://host:port?password=<16 to 128 characters>                                  that both sides have to know; for listeners too
 //! tcp://host:port?proxy=socks5://[user:password@]host:port                        or http://…: through this proxy
 //! ws://host:port/path?…                                                           the path is sent to the HTTP server
 //! quic://host:port?…                                                              over UDP
@@ -16,7 +17,7 @@
 //!
 //! Options are for us and never sent, so the HTTP request of a `ws://` peer has no query.
 //!
-//! `Display` gives the canonical text, which parses to the same value but for the login of a proxy, which it hides. Errors name the part that is wrong and repeat neither
+//! `Display` gives the canonical text, which parses to the same value but for a password and the login of a proxy, which it hides. Errors name the part that is wrong and repeat neither
 //! the whole text nor the value of an option: either may hold a secret that was put in the wrong place.
 
 mod error;
@@ -42,6 +43,7 @@ use parts::{Parts, parse_path};
 use super::values::{InterfaceName, deserialize_from_str};
 use crate::addr::Destination;
 use crate::keys::PublicKey;
+use crate::link::PeerPassword;
 use crate::node::PeerPolicy;
 use crate::time::Duration;
 
@@ -100,6 +102,8 @@ pub struct PeerUri {
     pub endpoint: Endpoint,
     /// The key that the peer must have.
     pub key: Option<PublicKey>,
+    /// The password that both sides of the peering have to know.
+    pub password: Option<PeerPassword>,
     /// Longest waiting time between attempts, in whole seconds.
     pub max_backoff: Option<Duration>,
     /// The interface to dial through.
@@ -137,6 +141,8 @@ pub struct ListenUri {
     pub scheme: Scheme,
     /// Where.
     pub address: ListenAddress,
+    /// The password that those who connect have to know.
+    pub password: Option<PeerPassword>,
     /// The only interface to accept from.
     pub interface: Option<InterfaceName>,
     /// What is wanted of the peerings.
@@ -168,6 +174,9 @@ impl PeerUri {
         };
         if let Some(key) = &self.key {
             option(f, "key", key)?;
+        }
+        if let Some(password) = self.password.as_ref().filter(|_| with_secrets) {
+            option(f, "password", &password.reveal())?;
         }
         if let Some(span) = self.max_backoff {
             option(f, "max_backoff", &format_args!("{}s", span.as_secs()))?;
@@ -210,9 +219,9 @@ impl FromStr for PeerUri {
             return Err(UriError::WrongOption("proxy", "for quic://: proxies carry TCP; use tls:// there"));
         }
         let policy = options.policy();
-        let Options { key, max_backoff, interface, proxy, .. } = options;
+        let Options { key, password, max_backoff, interface, proxy, .. } = options;
         let endpoint = Endpoint::Net(NetEndpoint { host, port, path });
-        Ok(Self { scheme: parts.scheme, endpoint, key, max_backoff, interface, proxy, policy })
+        Ok(Self { scheme: parts.scheme, endpoint, key, password, max_backoff, interface, proxy, policy })
     }
 }
 
@@ -245,7 +254,8 @@ impl FromStr for ListenUri {
             return Err(UriError::WrongOption("group", "but for unix://"));
         }
         let policy = options.policy();
-        Ok(Self { scheme: parts.scheme, address: (ip, port).into(), interface: options.interface, policy })
+        let Options { password, interface, .. } = options;
+        Ok(Self { scheme: parts.scheme, address: (ip, port).into(), password, interface, policy })
     }
 }
 

@@ -34,6 +34,7 @@ pub use rules::{Conduct, InterfaceRule, InterfaceRules, MAX_PRIORITY};
 use crate::admission::KeyList;
 use crate::bounded::{BoundedMap, TokenBucket};
 use crate::keys::PublicKey;
+use crate::link::PeerPassword;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -209,6 +210,11 @@ impl Discovery {
     /// What is done on an interface that takes part.
     pub fn conduct(&self, index: u32) -> Option<Conduct> {
         self.links.get(&index).map(|link| link.conduct)
+    }
+
+    /// The password of peerings over an interface that takes part.
+    pub fn password(&self, index: u32) -> Option<&PeerPassword> {
+        self.config.rules.password(&self.links.get(&index)?.interface.name)
     }
 
     /// A datagram came to [`BEACON_PORT`] on an interface.

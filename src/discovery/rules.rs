@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::interface::{BadPattern, glob, is_pattern};
+use crate::link::PeerPassword;
 
 /// The least urgent priority that can be configured: as Yggdrasil's.
 pub const MAX_PRIORITY: u8 = 254;
@@ -36,6 +37,9 @@ pub struct InterfaceRule {
     beacon: bool,
     #[serde(default)]
     priority: Priority,
+    /// What both sides of peerings there have to know.
+    #[serde(default)]
+    password: Option<PeerPassword>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,12 +91,20 @@ pub struct InterfaceRules(Vec<InterfaceRule>);
 impl InterfaceRules {
     /// What is done on the interface of this name.
     pub fn conduct(&self, name: &str) -> Conduct {
-        let rule = self.0.iter().find(|rule| glob(rule.pattern.0.as_bytes(), name.as_bytes()));
-        rule.map_or_else(Conduct::default, |rule| Conduct {
+        self.rule(name).map_or_else(Conduct::default, |rule| Conduct {
             listen: rule.listen,
             beacon: rule.beacon,
             priority: rule.priority.0,
         })
+    }
+
+    /// The password of peerings on the interface of this name.
+    pub fn password(&self, name: &str) -> Option<&PeerPassword> {
+        self.rule(name)?.password.as_ref()
+    }
+
+    fn rule(&self, name: &str) -> Option<&InterfaceRule> {
+        self.0.iter().find(|rule| glob(rule.pattern.0.as_bytes(), name.as_bytes()))
     }
 }
 
@@ -121,6 +133,15 @@ mod tests {
     }
 
     #[test]
+    fn a_password_is_that_of_the_rule_that_counts() {
+        let rules =
+            rules("[[interface]]\npattern = 'wlan*'\npassword = '0123456789abcdef'\n[[interface]]\npattern = '*'\n")
+                .unwrap();
+        assert_eq!(rules.password("wlan1").map(PeerPassword::reveal), Some("0123456789abcdef"));
+        assert_eq!(rules.password("eth0"), None);
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused() {
         for (bad, words) in [
             ("pattern = '!eth0'", "no pattern of interface names"),
@@ -128,6 +149,7 @@ mod tests {
             ("pattern = 'eth0'\npriority = 255", "from 0 (carries first) to 254"),
             ("pattern = 'eth0'\npriority = -1", "from 0 (carries first) to 254"),
             ("pattern = 'eth0'\nspeak = true", "unknown field"),
+            ("pattern = 'eth0'\npassword = 'short'", "a peering password has 16 to 128 characters"),
             ("listen = true", "missing field `pattern`"),
         ] {
             let error = rules(&format!("[[interface]]\n{bad}\n")).unwrap_err();

@@ -16,11 +16,13 @@ mod deframer;
 pub mod fragment;
 mod hello;
 pub mod loss;
+mod password;
 mod proof;
 mod proven;
 pub mod window;
 
 pub use carrier::Carrier;
+pub use password::{BadPassword, PeerPassword};
 pub use proof::{PasswordKey, ProofConfig, Side};
 pub use proven::ProvenKeys;
 
@@ -259,6 +261,11 @@ impl Link {
         matches!(self.state, State::Open(_))
     }
 
+    /// Whether the keys are still to be proven.
+    pub fn is_proving(&self) -> bool {
+        matches!(self.state, State::Proving(..))
+    }
+
     /// A whole frame came beside the stream, for transports that can do that. Says whether it counts: a traffic frame whose header is well-formed, on
     /// a link that is open. Then it is a sign of life like any other.
     pub fn handle_beside(&mut self, frame: &[u8], now: Instant) -> bool {
@@ -335,7 +342,11 @@ impl Link {
             {
                 match proving.handle_frame(&frame)? {
                     Step::Answer(answer) => self.unsent.push_back(answer),
-                    Step::Proven(hello) => self.open(hello, true, now),
+                    Step::Wait => {}
+                    Step::Proven(hello, last) => {
+                        self.unsent.extend(last);
+                        self.open(hello, true, now);
+                    }
                 }
             }
             // No part of the proof is that long: not a byte of memory more for who has proven nothing.

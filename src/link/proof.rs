@@ -28,7 +28,9 @@
 //! they both have. What no proof without encryption can do: keep somebody who forwards all of it from changing what is sent later;
 //! that takes `tls://` or `quic://`, whose channel binding stands in the transcript.
 //!
-//! The password check shows that both sides know the same peering password, or that neither has one.
+//! The password check shows that both sides know the same peering password, or that neither has one. Who was dialled sends its proof, if
+//! there is a password, only when it has seen that of the dialler: otherwise anybody could dial, hang up, and test guesses at leisure. (Whom
+//! a node dials without a pinned key can still do that, so passwords are long.)
 
 use std::fmt;
 use std::sync::Arc;
@@ -114,14 +116,18 @@ pub(super) struct Proving {
     peer: Hello,
     /// The peer's nonce, once it is there.
     peer_nonce: Option<[u8; NONCE_LEN]>,
+    /// Our proof, until the peer may have it.
+    held: Option<PacketBuf>,
 }
 
 /// What the peer's frame leads to.
 pub(super) enum Step {
     /// This has to be sent.
     Answer(PacketBuf),
-    /// The peer has proven its key.
-    Proven(Hello),
+    /// More has to come first.
+    Wait,
+    /// The peer has proven its key; what is left to be sent.
+    Proven(Hello, Option<PacketBuf>),
 }
 
 impl Proving {
@@ -133,7 +139,7 @@ impl Proving {
         peer_hello: [u8; HELLO_LEN],
         peer: Hello,
     ) -> Self {
-        Self { config, carrier, own_hello, peer_hello, peer, peer_nonce: None }
+        Self { config, carrier, own_hello, peer_hello, peer, peer_nonce: None, held: None }
     }
 
     /// What to send first.
@@ -155,7 +161,13 @@ impl Proving {
                 let transcript = self.transcript(Prover::We, &nonce);
                 let signature = self.config.keypair.sign(&transcript);
                 let check = self.check(&transcript);
-                Ok(Step::Answer(LinkMessage::Proof { signature, check }.encode()))
+                let proof = LinkMessage::Proof { signature, check }.encode();
+                // A check is something to test guesses against: who dials gets ours only after it has shown that it knows the password.
+                if self.config.side == Side::Listener && self.config.password.is_some() {
+                    self.held = Some(proof);
+                    return Ok(Step::Wait);
+                }
+                Ok(Step::Answer(proof))
             }
             Some(LinkMessage::Proof { signature, check }) => {
                 let nonce = self.peer_nonce.ok_or(LinkError::BeforeProof)?;
@@ -166,7 +178,7 @@ impl Proving {
                 if !bool::from(self.check(&transcript).ct_eq(&check)) {
                     return Err(LinkError::WrongPassword);
                 }
-                Ok(Step::Proven(self.peer))
+                Ok(Step::Proven(self.peer, self.held.take()))
             }
             Some(LinkMessage::Challenge(_)) | None => Err(LinkError::BeforeProof),
         }

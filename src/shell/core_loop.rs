@@ -19,6 +19,7 @@ use crate::admission::{AllowedKeys, Direction, Refusal};
 use crate::control::Reply;
 use crate::discovery::PeeringVerdict;
 use crate::drops::DropReason;
+use crate::link::PasswordKey;
 use crate::link::ProvenKeys;
 use crate::node::{Event, Node, PeerInfo, PeerPolicy, RequestId};
 use crate::router::Port;
@@ -54,6 +55,8 @@ pub(crate) struct Accepted {
     pub(crate) incoming: Incoming,
     /// Whether it came to the listener whose port our beacons announce.
     pub(crate) lan: bool,
+    /// What who connects has to know; that of a LAN is its interface's.
+    pub(crate) password: PasswordKey,
     /// What is wanted of peerings that come to this listener.
     pub(crate) policy: PeerPolicy,
 }
@@ -297,7 +300,10 @@ impl Core {
             PeerEvent::Up(up) => self.peer_up(id, up, now),
             PeerEvent::Frames(frames) => self.frames(id, frames, now),
             PeerEvent::Dropped(reason, count) => self.node.count_drops(reason, count),
-            PeerEvent::Closed(closed) => self.close(id, &closed.to_string(), now),
+            PeerEvent::Closed(closed) => {
+                self.count_wrong_password(id, &closed, now);
+                self.close(id, &closed.to_string(), now);
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use crate::admission::Limits;
 use crate::config::{Config, ListenUri, Scheme, SessionCipher, TunName};
 use crate::discovery::DiscoveryConfig;
 use crate::keys::Keypair;
+use crate::link::PasswordKey;
 use crate::node::{Node, NodeConfig, PeerPolicy};
 use crate::rng::Rng;
 use crate::router::Profile;
@@ -28,7 +29,7 @@ use crate::shell::key_file::{self, KeyFileError, Origin};
 use crate::shell::lan::Lan;
 use crate::shell::netlink::{self, Netlink, Snapshot};
 use crate::shell::password_file::{self, PasswordFileError};
-use crate::shell::peerings::{Greeting, Peerings};
+use crate::shell::peerings::{Greeting, Peerings, password_key};
 use crate::shell::readiness;
 use crate::shell::transport::tls::{NodeTls, NodeTlsError};
 use crate::shell::transport::underlay::Underlay;
@@ -262,7 +263,7 @@ fn listen(
         let listener = transport::listen(uri, tls, underlay)
             .map_err(|error: ListenError| DaemonError::Listen(format!("{uri}: {error}")))?;
         tracing::info!("listening on {}", listener.uri());
-        tokio::spawn(accept_all(listener, false, uri.policy, accepted.clone()));
+        tokio::spawn(accept_all(listener, false, (password_key(uri.password.as_ref()), uri.policy), accepted.clone()));
     }
     Ok(())
 }
@@ -281,13 +282,14 @@ fn listen_to_neighbours(
     let anywhere = ListenUri {
         scheme: Scheme::Tcp,
         address: (Ipv6Addr::UNSPECIFIED, 0).into(),
+        password: None,
         interface: None,
         policy: PeerPolicy::default(),
     };
     match transport::listen(&anywhere, tls, underlay) {
         Ok(listener) => {
             let port = listener.port();
-            tokio::spawn(accept_all(listener, true, PeerPolicy::default(), accepted.clone()));
+            tokio::spawn(accept_all(listener, true, Default::default(), accepted.clone()));
             port
         }
         Err(error) => {
@@ -298,11 +300,16 @@ fn listen_to_neighbours(
 }
 
 /// Hands all connections of a listener to the core, for as long as it takes them.
-async fn accept_all(listener: Listener, lan: bool, policy: PeerPolicy, accepted: mpsc::Sender<Accepted>) {
+async fn accept_all(
+    listener: Listener,
+    lan: bool,
+    (password, policy): (PasswordKey, PeerPolicy),
+    accepted: mpsc::Sender<Accepted>,
+) {
     loop {
         match listener.accept().await {
             Ok(incoming) => {
-                if accepted.send(Accepted { incoming, lan, policy }).await.is_err() {
+                if accepted.send(Accepted { incoming, lan, password: password.clone(), policy }).await.is_err() {
                     return;
                 }
             }

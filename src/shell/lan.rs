@@ -17,6 +17,7 @@ use crate::discovery::{
     PeeringVerdict,
 };
 use crate::keys::PublicKey;
+use crate::link::{PasswordKey, PeerPassword};
 use crate::node::PeerInfo;
 use crate::rng::Rng;
 use crate::shell::lan::sockets::{Heard, LinkSockets};
@@ -53,6 +54,8 @@ pub(crate) struct LanDial {
     pub(crate) interface: (u32, String),
     /// The key that it announced.
     pub(crate) key: PublicKey,
+    /// What it has to know.
+    pub(crate) password: PasswordKey,
 }
 
 impl Lan {
@@ -96,6 +99,11 @@ impl Lan {
         self.discovery.conduct(interface).map_or(0, |conduct| conduct.priority)
     }
 
+    /// The password of peerings over an interface.
+    pub(crate) fn password(&self, interface: u32) -> PasswordKey {
+        self.discovery.password(interface).map(PeerPassword::key).unwrap_or_default()
+    }
+
     /// Beacons that came. True if there may be more.
     pub(crate) fn poll_heard(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         for _ in 0..QUEUE {
@@ -117,7 +125,8 @@ impl Lan {
         loop {
             let Dial { address, interface, key } = self.discovery.poll_dial()?;
             if let Some(link) = self.links.get(&interface) {
-                return Some(LanDial { address, interface: (interface, link.name.clone()), key });
+                let password = self.password(interface);
+                return Some(LanDial { address, interface: (interface, link.name.clone()), key, password });
             }
             tracing::debug!("no link to dial {address} on");
         }

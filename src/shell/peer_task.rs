@@ -97,6 +97,12 @@ pub(crate) enum PeerClosed {
     /// The peer closed the connection.
     #[error("the other side closed the connection")]
     ByPeer,
+    /// The peer closed the connection when it should have proven its key.
+    #[error(
+        "the other side closed the connection while keys were proven: it asks for another ?password= than this peer has (the peer in \
+         peering.peers here and the listener in peering.listen there have the same or none), or its log says why"
+    )]
+    ByPeerInProof,
     /// The core is gone.
     #[error("we closed the connection")]
     ByUs,
@@ -311,14 +317,20 @@ impl PeerTask {
             if self.incoming.is_full() {
                 return;
             }
+            let is_proving = self.link.is_proving();
+            let by_peer = || if is_proving { PeerClosed::ByPeerInProof } else { PeerClosed::ByPeer };
             let mut buffer = ReadBuf::new(self.link.read_buffer());
             let closed = match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 Poll::Pending => return,
                 // TLS wants a goodbye before the end. We need none: what counts is whole frames.
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Some(PeerClosed::ByPeer),
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Some(by_peer()),
+                // A goodbye is lost if something of ours was still on the way.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset && is_proving => {
+                    Some(PeerClosed::ByPeerInProof)
+                }
                 Poll::Ready(Err(error)) => Some(error.into()),
                 Poll::Ready(Ok(())) => match buffer.filled().len() {
-                    0 => Some(PeerClosed::ByPeer),
+                    0 => Some(by_peer()),
                     len => self.link.handle_read(len, now).err().map(PeerClosed::Link),
                 },
             };

@@ -15,7 +15,7 @@ use crate::admission::{Admission, Limits, MAX_INBOUND, Refusal};
 use crate::config::PeerUri;
 use crate::keys::{Keypair, PublicKey};
 use crate::link::window::SendWindow;
-use crate::link::{LinkConfig, PasswordKey, ProofConfig, Side};
+use crate::link::{LinkConfig, PasswordKey, PeerPassword, ProofConfig, Side};
 use crate::node::{Node, PeerPolicy};
 use crate::rng::Rng;
 use crate::router::{MAX_PORT, PeerKind, Port};
@@ -179,7 +179,7 @@ impl Peerings {
 
     /// Dials a peer of the configuration.
     pub(crate) fn dial(&mut self, name: Arc<str>, uri: PeerUri) -> PeeringId {
-        let expects = Expects { key: uri.key, password: PasswordKey::default() };
+        let expects = Expects { key: uri.key, password: password_key(uri.password.as_ref()) };
         let (text, pinned, policy) = (name.to_string(), uri.key.is_some(), uri.policy);
         let dialler = Dialler {
             tls: Arc::clone(&self.tls),
@@ -196,11 +196,11 @@ impl Peerings {
 
     /// Dials a neighbour, who has to have the key that it announced.
     pub(crate) fn dial_neighbour(&mut self, dial: LanDial) -> PeeringId {
-        let LanDial { address, interface: (interface, name), key } = dial;
+        let LanDial { address, interface: (interface, name), key, password } = dial;
         let origin = Origin::Lan { interface, dialled: Some(key) };
         let underlay = Arc::clone(&self.underlay);
         let connect = async move { tcp::connect_in_time(address, underlay.binding(Some(&name))).await };
-        let expects = Expects { key: Some(key), password: PasswordKey::default() };
+        let expects = Expects { key: Some(key), password };
         self.start(origin, PeerKind::Lan, format!("tcp://{address}"), expects, connect)
     }
 
@@ -212,12 +212,12 @@ impl Peerings {
         &mut self,
         incoming: Incoming,
         origin: Origin,
-        policy: PeerPolicy,
+        (password, policy): (PasswordKey, PeerPolicy),
     ) -> Result<(PeeringId, Option<PeeringId>), Refusal> {
         let ends = incoming.ends();
         let yields = self.admission.admit(self.next_id, ends.remote.source(), self.clock.now())?;
         let kind = if origin == Origin::Inbound { PeerKind::Remote } else { PeerKind::Lan };
-        let id = self.start(origin, kind, incoming.uri(), Expects::default(), incoming.open());
+        let id = self.start(origin, kind, incoming.uri(), Expects { key: None, password }, incoming.open());
         self.connected(id, ends);
         if let Some(peering) = self.table.get_mut(&id) {
             peering.policy = policy;
@@ -366,8 +366,12 @@ impl Peerings {
     }
 }
 
+/// Of the password that a URI may have.
+pub(crate) fn password_key(password: Option<&PeerPassword>) -> PasswordKey {
+    password.map(PeerPassword::key).unwrap_or_default()
+}
+
 /// What the other side has to have.
-#[derive(Default)]
 struct Expects {
     /// Its key.
     key: Option<PublicKey>,
@@ -435,7 +439,7 @@ mod tests {
         let (mut peerings, mut inputs) = peerings();
         for _ in 0..3 * crate::admission::MAX_PENDING_PER_SOURCE {
             let (connection, far) = incoming("192.0.2.7:1", "192.0.2.1");
-            let (id, _) = peerings.accept(connection, Origin::Inbound, PeerPolicy::default()).unwrap();
+            let (id, _) = peerings.accept(connection, Origin::Inbound, Default::default()).unwrap();
             drop(far);
             loop {
                 let FromPeer { id: from, event } = inputs.events.recv().await.unwrap();
@@ -457,7 +461,7 @@ mod tests {
             let (mut incoming, mut far) = incoming("192.0.2.7:1", "192.0.2.1");
             incoming = with_scheme(incoming, Scheme::Ws);
             let start = tokio::time::Instant::now();
-            peerings.accept(incoming, Origin::Inbound, PeerPolicy::default()).unwrap();
+            peerings.accept(incoming, Origin::Inbound, Default::default()).unwrap();
             tokio::time::sleep(HELLO_TIMEOUT * 6 / 10).await;
             if upgrades {
                 far.write_all(request).await.unwrap();
@@ -486,7 +490,7 @@ mod tests {
                 let (incoming, far) = incoming("192.0.2.7:1", "192.0.2.1");
                 kept.push(far);
                 let accepted =
-                    peerings.accept(with_scheme(incoming, scheme), Origin::Inbound, PeerPolicy::default()).is_ok();
+                    peerings.accept(with_scheme(incoming, scheme), Origin::Inbound, Default::default()).is_ok();
                 assert_eq!(accepted, n < MAX_PENDING_PER_SOURCE);
             }
             for far in &mut kept[..MAX_PENDING_PER_SOURCE] {
@@ -510,8 +514,8 @@ mod tests {
         let (mut peerings, _inputs) = peerings();
         let (with_address, _a) = incoming("198.51.100.1:1", "192.0.2.1");
         let (without, _b) = incoming("198.51.100.2:1", "192.0.2.99");
-        let (with_address, _) = peerings.accept(with_address, Origin::Inbound, PeerPolicy::default()).unwrap();
-        peerings.accept(without, Origin::Inbound, PeerPolicy::default()).unwrap();
+        let (with_address, _) = peerings.accept(with_address, Origin::Inbound, Default::default()).unwrap();
+        peerings.accept(without, Origin::Inbound, Default::default()).unwrap();
         let eth0 = crate::shell::netlink::Interface {
             running: true,
             addresses: vec![("192.0.2.1".parse().unwrap(), 24)],

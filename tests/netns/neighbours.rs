@@ -106,3 +106,26 @@ fn a_peer_whose_key_is_not_allowed_is_refused_and_the_log_says_what_to_write() {
         assert!(mesh.nodes[2].peers().is_empty());
     });
 }
+
+#[test]
+fn neighbours_with_different_passwords_stay_apart() {
+    in_lab(&[], |lab| {
+        // 0 and 1 share one, 2 has another, 3 none.
+        let rule = |word: &str| format!("interface = [{{ pattern = \"*\", password = \"{word}-horse-battery\" }}]");
+        let (_, nodes) = lan(lab, 4, |n, config| match n {
+            0 | 1 => config.more_discovery = rule("correct"),
+            2 => config.more_discovery = rule("another"),
+            _ => {}
+        });
+        let key = |seed: u8| vec![public_key(seed).to_string()];
+        wait_until("those with the same password are peers", seconds(30), || {
+            nodes[0].peer_keys() == key(2) && nodes[1].peer_keys() == key(1)
+        });
+        // Who dials whom is decided by who hears a beacon first.
+        let refused = |node: &Running| node.ctl("status")["refused"]["wrong_password"].as_u64().unwrap_or(0);
+        wait_until("the others tried and were refused", seconds(30), || {
+            nodes[..3].iter().map(|node| refused(node)).sum::<u64>() >= 5
+        });
+        assert!(nodes[2].peer_keys().is_empty() && nodes[3].peer_keys().is_empty());
+    });
+}

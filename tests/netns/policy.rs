@@ -1,13 +1,14 @@
 //! What is wanted of single peerings: which of several carries, and how much it is given to carry.
 
 use std::net::UdpSocket;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::daemon::{Config, Running};
-use crate::lab::Cut;
+use crate::lab::{Cut, Lab};
 use crate::mesh::Mesh;
 use crate::sandbox::in_lab;
 use crate::traffic::{Stop, assert_pings, first_reply, median_ms, ping, wait_reachable};
@@ -108,5 +109,44 @@ fn a_cap_is_held_within_five_percent_and_pings_pass_what_waits() {
             assert!(median_ms(&pings.text) < 50.0, "{}", pings.text);
             flood.join().unwrap();
         });
+    });
+}
+
+/// Starts a node in `host` that listens there as `listen` says, and one next to it that dials as `option` says.
+fn listener_and_dialler(lab: &Lab, listen: &str, options: [&str; 2]) -> (Rc<Running>, [Rc<Running>; 2]) {
+    let a = lab.host("a");
+    let hosts = [lab.host("b"), lab.host("c")];
+    let links = [lab.link(&a, &hosts[0]), lab.link(&a, &hosts[1])];
+    let mut config = Config::new(1);
+    config.listen = vec![listen.to_owned()];
+    let listener = Running::start(lab, &a, config);
+    let mut n = 2;
+    let diallers = [0, 1].map(|index| {
+        let mut config = Config::new(n);
+        n += 1;
+        config.peers = vec![format!("{}{}", links[index].ends[0].uri(), options[index])];
+        Running::start(lab, &hosts[index], config)
+    });
+    (listener, diallers)
+}
+
+#[test]
+fn a_listener_with_a_password_takes_those_who_know_it_and_tells_others_what_is_missing() {
+    in_lab(&[], |lab| {
+        let listen = "tcp://[::]:7463?password=correct-horse-battery-staple";
+        let options = ["?password=correct-horse-battery-staple", ""];
+        let (listener, [knows, does_not]) = listener_and_dialler(lab, listen, options);
+        wait_until("who knows the password is a peer", seconds(15), || {
+            knows.peers().iter().any(|peer| peer["authenticated"] == true)
+        });
+        wait_until("who does not is told why not", seconds(15), || {
+            does_not.ctl("peers")["waiting"][0]["last_error"].as_str().is_some_and(|why| why.contains("?password="))
+        });
+        assert_eq!(listener.peers().len(), 1, "{:?}", listener.peers());
+        assert!(listener.ctl("status")["refused"]["wrong_password"].as_u64() >= Some(1));
+        let log = listener.log_text();
+        assert!(log.contains("another ?password=") && !log.contains("correct-horse"), "{log}");
+        assert!(!knows.log_text().contains("correct-horse"), "{}", knows.log_text());
+        assert!(!format!("{:?}", knows.peers()).contains("correct-horse"));
     });
 }

@@ -4,6 +4,7 @@
 
 use crate::config::values::MAX_SOCKET_PATH;
 use crate::config::{DEFAULT_PORT, ValueError};
+use crate::link::BadPassword;
 
 /// Longest URI in bytes; a name of 253 bytes, a key and the options fit with room to spare.
 pub(super) const MAX_LEN: usize = 1024;
@@ -65,15 +66,15 @@ pub enum UriError {
     /// An option that nobody knows.
     #[error("option number {0} is not known; options are {1}")]
     UnknownOption(usize, &'static str),
-    /// An option that is planned but not there.
-    #[error("option `{0}` is not available: {1}")]
-    AbsentOption(&'static str, &'static str),
     /// An option twice.
     #[error("option `{0}` is given twice")]
     RepeatedOption(&'static str),
     /// `key` is not a key.
     #[error("option `key` is not a public key of 64 hexadecimal digits")]
     BadKey,
+    /// `password` is not one.
+    #[error("option `password`: {0}")]
+    BadPassword(BadPassword),
     /// `max_backoff` is not a duration in bounds.
     #[error("option `max_backoff` is not a duration from 1s to 24h, such as 90s, 5m or 1h")]
     BadBackoff,

@@ -1,10 +1,10 @@
 //! The options of a URI: what stands behind its `?`.
 
 use super::{ProxyUri, Rate, UriError};
-use crate::config::availability::ABSENT_OPTIONS;
 use crate::config::values::InterfaceName;
 use crate::discovery::MAX_PRIORITY;
 use crate::keys::PublicKey;
+use crate::link::PeerPassword;
 use crate::node::PeerPolicy;
 use crate::time::Duration;
 
@@ -13,12 +13,13 @@ const MAX_BACKOFF: Duration = Duration::from_secs(24 * 3600);
 
 /// The options that one kind of URI takes, as errors list them.
 pub(super) type OptionNames = &'static str;
-pub(super) const PEER_OPTIONS: OptionNames = "key, max_backoff, interface, proxy, priority, max_rate";
-pub(super) const LISTEN_OPTIONS: OptionNames = "interface, group, priority, max_rate";
+pub(super) const PEER_OPTIONS: OptionNames = "key, password, max_backoff, interface, proxy, priority, max_rate";
+pub(super) const LISTEN_OPTIONS: OptionNames = "password, interface, group, priority, max_rate";
 
 #[derive(Default)]
 pub(super) struct Options {
     pub(super) key: Option<PublicKey>,
+    pub(super) password: Option<PeerPassword>,
     pub(super) max_backoff: Option<Duration>,
     pub(super) interface: Option<InterfaceName>,
     pub(super) proxy: Option<ProxyUri>,
@@ -36,6 +37,7 @@ impl Options {
                 "key" if names == PEER_OPTIONS => {
                     once(&mut self.key, "key", value.parse().map_err(|_| UriError::BadKey)?)?;
                 }
+                "password" => once(&mut self.password, "password", value.parse().map_err(UriError::BadPassword)?)?,
                 "max_backoff" if names == PEER_OPTIONS => {
                     once(&mut self.max_backoff, "max_backoff", parse_span(value).ok_or(UriError::BadBackoff)?)?;
                 }
@@ -50,12 +52,7 @@ impl Options {
                     once(&mut self.priority, "priority", parse_priority(value).ok_or(UriError::BadPriority)?)?
                 }
                 "max_rate" => once(&mut self.max_rate, "max_rate", value.parse().map_err(|()| UriError::BadRate)?)?,
-                _ => {
-                    let absent = ABSENT_OPTIONS.iter().find(|(absent, _)| *absent == name);
-                    return Err(absent.map_or(UriError::UnknownOption(index + 1, names), |(name, reason)| {
-                        UriError::AbsentOption(name, reason)
-                    }));
-                }
+                _ => return Err(UriError::UnknownOption(index + 1, names)),
             }
         }
         Ok(())

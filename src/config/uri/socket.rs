@@ -41,8 +41,8 @@ impl PeerUri {
         }
         let endpoint = Endpoint::Unix(SocketPath::parse(parts.path)?);
         let policy = options.policy();
-        let Options { key, max_backoff, .. } = options;
-        Ok(Self { scheme: parts.scheme, endpoint, key, max_backoff, interface: None, proxy: None, policy })
+        let Options { key, password, max_backoff, .. } = options;
+        Ok(Self { scheme: parts.scheme, endpoint, key, password, max_backoff, interface: None, proxy: None, policy })
     }
 }
 
@@ -55,6 +55,6 @@ impl ListenUri {
         }
         let policy = options.policy();
         let address = ListenAddress::Unix { path: SocketPath::parse(parts.path)?, group: options.group };
-        Ok(Self { scheme: parts.scheme, address, interface: None, policy })
+        Ok(Self { scheme: parts.scheme, address, password: options.password, interface: None, policy })
     }
 }

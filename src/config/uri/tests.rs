@@ -244,11 +244,13 @@ fn uri() -> impl Strategy<Value = PeerUri> {
     });
     let policy = (0u8..=254, proptest::option::of(10_000u64..=1_000_000_000_000))
         .prop_map(|(priority, max_rate)| PeerPolicy { priority, max_rate });
-    (prop_oneof![3 => net, 1 => unix], key, backoff, policy).prop_map(
-        |((scheme, endpoint, interface, proxy), key, max_backoff, policy)| PeerUri {
+    let password = proptest::option::of("[A-Za-z0-9._~-]{16,128}".prop_map(|text| text.parse().unwrap()));
+    (prop_oneof![3 => net, 1 => unix], key, password, backoff, policy).prop_map(
+        |((scheme, endpoint, interface, proxy), key, password, max_backoff, policy)| PeerUri {
             scheme,
             endpoint,
             key,
+            password,
             max_backoff,
             interface,
             proxy,

@@ -211,6 +211,17 @@ fn passwords_have_to_be_the_same_on_both_sides() {
         let result = talk(&mut with(dialler(), "correct horse battery"), &mut other);
         assert!(matches!(result, Err(LinkError::WrongPassword)));
     }
+    // Who dials without it learns nothing to test guesses against, but that there is one.
+    let (mut a, mut b) = (Link::new(dialler(), NOW), with(listener(), "correct horse battery"));
+    let hellos = (said(&mut a).concat(), said(&mut b).concat());
+    hear(&mut a, &hellos.1).unwrap();
+    hear(&mut b, &hellos.0).unwrap();
+    let challenges = (said(&mut a).concat(), said(&mut b).concat());
+    hear(&mut b, &challenges.0).unwrap();
+    assert_eq!(said(&mut b), Vec::<Vec<u8>>::new(), "the listener holds its proof back");
+    hear(&mut a, &challenges.1).unwrap();
+    assert_eq!(hear(&mut b, &said(&mut a).concat()), Err(LinkError::WrongPassword));
+    assert!(b.poll_transmit().is_none());
     let mut guarded = with(dialler(), "correct horse battery");
     assert_eq!(hear(&mut guarded, &hello_of(&pair(2), Extensions::NONE)), Err(LinkError::NoPassword));
 }

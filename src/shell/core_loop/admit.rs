@@ -3,24 +3,29 @@
 use super::{Accepted, Core};
 use crate::admission::{Refusal, connection_from};
 use crate::keys::PublicKey;
+use crate::link::LinkError;
+use crate::shell::peer_task::{PeerClosed, PeeringId};
 use crate::shell::peerings::Origin;
 use crate::time::Instant;
 
 impl Core {
-    pub(super) fn accept(&mut self, Accepted { incoming, lan, policy }: Accepted) {
+    pub(super) fn accept(&mut self, Accepted { incoming, lan, password, policy }: Accepted) {
         let ends = incoming.ends();
         let remote = ends.remote;
-        let origin = if lan {
-            let interface = self.lan.as_ref().and_then(|lan| lan.interface_of(ends, &self.network));
-            let Some(interface) = interface else {
+        let (origin, password) = if lan {
+            let found = self.lan.as_ref().and_then(|lan| {
+                let interface = lan.interface_of(ends, &self.network)?;
+                Some((interface, lan.password(interface)))
+            });
+            let Some((interface, password)) = found else {
                 tracing::debug!(%remote, "turned a connection away: it came over no link that we look for peers on");
                 return;
             };
-            Origin::Lan { interface, dialled: None }
+            (Origin::Lan { interface, dialled: None }, password)
         } else {
-            Origin::Inbound
+            (Origin::Inbound, password)
         };
-        match self.peerings.accept(incoming, origin, policy) {
+        match self.peerings.accept(incoming, origin, (password, policy)) {
             Ok((_, None)) => {}
             Ok((_, Some(yields))) => {
                 let uri = self.peerings.get(yields).map_or_else(String::new, |peering| peering.uri.clone());
@@ -28,6 +33,15 @@ impl Core {
                 self.close(yields, &Refusal::MadeRoom.to_string(), self.clock.now());
             }
             Err(why) => self.refuse(why, &connection_from(remote), self.clock.now()),
+        }
+    }
+
+    /// Who knocks with a wrong password is turned away like any other; whom we dial, the log of dialling tells about.
+    pub(super) fn count_wrong_password(&mut self, id: PeeringId, closed: &PeerClosed, now: Instant) {
+        let PeerClosed::Link(LinkError::WrongPassword | LinkError::NoPassword) = closed else { return };
+        if let Some(peering) = self.peerings.get(id).filter(|peering| peering.origin.is_inbound()) {
+            let what = connection_from(peering.uri.clone());
+            self.refuse(Refusal::Password, &what, now);
         }
     }
 

@@ -88,7 +88,12 @@ impl Daemon {
         };
         let connection = Connection { stream: Box::new(stream), ends };
         let incoming = Incoming::Stream { scheme: Scheme::Tcp, tls: NodeTls::for_tests(1), connection };
-        assert!(self.accepted.send(Accepted { incoming, lan: false, policy: PeerPolicy::default() }).await.is_ok());
+        assert!(
+            self.accepted
+                .send(Accepted { incoming, lan: false, password: Default::default(), policy: PeerPolicy::default() })
+                .await
+                .is_ok()
+        );
     }
 
     async fn ask(&self, request: Request) -> Reply {
