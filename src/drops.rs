@@ -69,6 +69,8 @@ drop_reasons! {
     BackToSender = "back_to_sender",
     /// The next hop's watermark is worse than the frame's: it would loop.
     WorseWatermark = "worse_watermark",
+    /// It is for others, and node.transit says that we carry nothing for them.
+    TransitRefused = "transit_refused",
     /// The frame would outgrow 65,535 bytes.
     FrameOverflow = "frame_overflow",
     /// The frame's hop limit is used up.

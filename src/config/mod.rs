@@ -33,6 +33,7 @@ use crate::admission::{AllowedKeys, DEFAULT_PER_SOURCE, MAX_INBOUND};
 use crate::discovery::{InterfacePatterns, InterfaceRules};
 use crate::ip::firewall::Policy;
 use crate::node::PeerPolicy;
+use crate::router::Transit;
 
 /// The port that peerings listen on unless told otherwise: the phone keys of PINE.
 pub const DEFAULT_PORT: u16 = 7463;
@@ -84,6 +85,8 @@ pub struct Config {
 pub struct NodeSection {
     /// File of the private key; made on the first start.
     pub private_key_file: PathBuf,
+    /// Whether the node carries what others send to others.
+    pub transit: Transit,
 }
 
 /// `[tun]`
@@ -198,7 +201,7 @@ pub struct LogSection {
 
 impl Default for NodeSection {
     fn default() -> Self {
-        Self { private_key_file: DEFAULT_KEY_FILE.into() }
+        Self { private_key_file: DEFAULT_KEY_FILE.into(), transit: Transit::Full }
     }
 }
 

@@ -39,10 +39,11 @@ use crate::node::requests::{Asked, Request, Requests};
 use crate::node::resolver::Resolver;
 use crate::node::waiting::Waiting;
 use crate::rng::Rng;
-use crate::router::{PortsExhausted, Profile, Router, RouterConfig, RouterEvent, Verdict};
+use crate::router::{PortsExhausted, Profile, Router, RouterConfig, RouterEvent, Transit, Verdict};
 use crate::session::{SessionConfig, SessionEvent, Sessions};
 use crate::time::{Duration, Instant, UnixClock, UnixMillis};
 use crate::wire::coords::Coords;
+use crate::wire::extensions::Extensions;
 
 pub use crate::node::peering::PeerInfo;
 pub use crate::node::requests::RequestId;
@@ -73,11 +74,22 @@ pub struct NodeConfig {
     pub max_sessions: usize,
     /// How the router decides, and when.
     pub profile: Profile,
+    /// Whether we carry what others send to others.
+    pub transit: Transit,
+}
+
+impl NodeConfig {
+    /// What peers have to be told that this node understands, apart from what concerns the link.
+    pub const fn extensions(&self) -> Extensions {
+        let rules = &self.profile.rules;
+        let transit = if rules.transit { self.transit.extensions() } else { Extensions::NONE };
+        rules.extensions().and(transit)
+    }
 }
 
 impl std::fmt::Debug for NodeConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { mtu, psk: _, aes, firewall, max_routes, max_sessions, profile } = self;
+        let Self { mtu, psk: _, aes, firewall, max_routes, max_sessions, profile, transit } = self;
         f.debug_struct("NodeConfig")
             .field("mtu", mtu)
             .field("aes", aes)
@@ -85,6 +97,7 @@ impl std::fmt::Debug for NodeConfig {
             .field("max_routes", max_routes)
             .field("max_sessions", max_sessions)
             .field("profile", profile)
+            .field("transit", transit)
             .finish_non_exhaustive()
     }
 }
@@ -99,6 +112,7 @@ impl Default for NodeConfig {
             max_routes: 65_536,
             max_sessions: 4_096,
             profile: Profile::improved(),
+            transit: Transit::Full,
         }
     }
 }
@@ -178,6 +192,7 @@ impl Node {
             initial_sequence: unix.0,
             max_routes: config.max_routes,
             rules: config.profile.rules,
+            transit: config.transit,
             timings: config.profile.timings,
             ..RouterConfig::default()
         };

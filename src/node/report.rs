@@ -5,6 +5,7 @@ use crate::keys::PublicKey;
 use crate::node::Node;
 use crate::node::pacer::Pacer;
 use crate::node::status::{PeerStatus, SessionStatus, SnakeStatus, Status, TreeStatus};
+use crate::router::Transit;
 use crate::time::Instant;
 
 impl Node {
@@ -55,6 +56,7 @@ impl Node {
             round_trip_seconds: peering.round_trip.map(|span| span.as_secs_f64()),
             priority: peering.priority,
             carries: self.router.carries(*port),
+            transit: Transit::of(peering.info.extensions),
             max_rate: peering.pacer.as_ref().map(Pacer::bits_per_second),
         };
         self.peerings.iter().map(peer).collect()

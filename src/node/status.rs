@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::PublicKey;
-use crate::router::Port;
 pub use crate::router::status::{SnakeRoute, SnakeStatus, TreeStatus};
+use crate::router::{Port, Transit};
 pub use crate::session::status::SessionStatus;
 
 /// The node at a glance.
@@ -89,6 +89,9 @@ pub struct PeerStatus {
     /// Whether it carries what goes to this node; false if another peering with it does.
     #[serde(default)]
     pub carries: bool,
+    /// Whether it carries what others send to others, as it announced.
+    #[serde(default)]
+    pub transit: Transit,
     /// Most bits per second that it is given to carry, if that is capped.
     #[serde(default)]
     pub max_rate: Option<u64>,

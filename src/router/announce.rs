@@ -4,7 +4,7 @@ use super::next_hop::Rank;
 use super::peers::{Heard, Peer};
 use super::timers::RouterTimer;
 use super::tree::{self, Action, Candidate, Update};
-use super::{PeerMisbehaved, Port, Router};
+use super::{PeerMisbehaved, Port, Router, Transit};
 use crate::buf::PacketBuf;
 use crate::drops::DropReason;
 use crate::keys::PublicKey;
@@ -75,11 +75,17 @@ impl Router {
         let update = Update {
             from_parent: self.tree.parent == Some(from),
             has_loop: announcement.contains(&self.own),
-            root: announcement.root.key.cmp(&followed.key),
+            root: announcement.root.key.cmp(&if self.tree.parent.is_none() {
+                self.key_as_root()
+            } else {
+                followed.key
+            }),
             sequence: announcement.root.sequence.cmp(&followed.sequence),
         };
-        let has_to_wait = self.turn_up(announcement.root, now);
+        let root = announcement.root;
         let is_first = self.store_announcement(from, announcement, now);
+        let may_lead = !self.is_leaf(from);
+        let has_to_wait = may_lead && self.turn_up(root, now);
         if is_first {
             self.choose_carrier(key);
         }
@@ -88,7 +94,7 @@ impl Router {
         if self.is_waiting() {
             self.update_tree();
         } else {
-            let action = if has_to_wait { without(&update) } else { tree::decide(&update) };
+            let action = if has_to_wait || !may_lead { without(&update) } else { tree::decide(&update) };
             self.carry_out(self.amended(action, &update, now), from, is_first, now);
         }
         if has_to_wait {
@@ -102,21 +108,26 @@ impl Router {
     /// Puts `announcement` into the peer's record and the index of signers; says whether it is the peering's first.
     pub(super) fn store_announcement(&mut self, from: Port, announcement: Announcement, now: Instant) -> bool {
         self.forget_signers(from);
+        let is_leaf = self.is_leaf(from);
         let Some(peer) = self.peers.get_mut(from) else { return false };
         self.tree.accepted += 1;
         let is_first = peer.heard.is_none();
         let coords = announcement.peer_coords();
         let has_loop = announcement.contains(&self.own);
         let heard = peer.heard.insert(Heard { announcement, coords, at: now, order: self.tree.accepted, has_loop });
-        let signers = heard.announcement.signers();
-        self.signers.insert(signers, peer.key, Rank::new(peer.kind, heard.order, from));
+        // Nobody is reached through a leaf, and it itself is in an index of its own.
+        if !is_leaf {
+            self.signers.insert(heard.announcement.signers(), peer.key, Rank::new(peer.kind, heard.order, from));
+        }
         is_first
     }
 
     /// Takes a peer's announcement out of the index of signers.
     pub(super) fn forget_signers(&mut self, port: Port) {
         let Some(peer) = self.peers.get(port) else { return };
-        if let (Some(heard), Some(rank)) = (&peer.heard, peer.rank(port)) {
+        if let (Some(heard), Some(rank)) = (&peer.heard, peer.rank(port))
+            && self.transit_of(peer) != Transit::Never
+        {
             self.signers.remove(heard.announcement.signers(), peer.key, rank);
         }
     }
@@ -148,11 +159,11 @@ impl Router {
     /// still there left for a reason that we do not know, and which may hold for the ways of others too.
     pub(super) fn replace_parent(&mut self, gone: Option<PublicKey>, now: Instant) {
         let candidates = self.peers.iter().filter_map(|(port, peer)| {
-            let heard = peer.heard.as_ref()?;
+            let heard = peer.heard.as_ref().filter(|_| self.may_lead(peer))?;
             let avoids = |key: &PublicKey| self.is_sound(heard, now) && !heard.announcement.contains(key);
             let is_feasible = self.is_feasible(heard, now);
             let is_wanted = is_feasible || gone.as_ref().is_some_and(avoids);
-            is_wanted.then_some((!is_feasible, heard.coords.len(), heard.order, port))
+            is_wanted.then_some((!is_feasible, self.is_reluctant(peer), heard.coords.len(), heard.order, port))
         });
         match candidates.min() {
             Some((.., port)) => {
@@ -173,12 +184,16 @@ impl Router {
     /// Whether the parent is as good as another peer: both are of the same root. The reference prefers whoever told of it first, which
     /// after a change of the parent is merely somebody, perhaps below us.
     fn keeps_parent_over(&self, port: Port, now: Instant) -> bool {
+        let is_reluctant = |port| self.peers.get(port).is_some_and(|peer| self.is_reluctant(peer));
+        let is_relief = self.tree.parent.is_some_and(is_reluctant) && !is_reluctant(port);
         let heard = |port| self.peers.get(port).and_then(|peer| peer.heard.as_ref());
         let parent = self.tree.parent.and_then(heard);
         self.config.rules.second_parent
             && parent.is_some_and(|parent| {
                 self.is_sound(parent, now)
-                    && heard(port).is_some_and(|it| it.announcement.root == parent.announcement.root)
+                    && heard(port).is_some_and(|it| {
+                        it.announcement.root == parent.announcement.root && !(is_relief && self.is_feasible(it, now))
+                    })
             })
     }
 
@@ -204,7 +219,8 @@ impl Router {
 
     /// Sets the timer for the first of the roots that peers follow and we may not.
     fn await_returns(&mut self, now: Instant) {
-        let roots = self.peers.iter().filter_map(|(_, peer)| peer.root());
+        let leaders = self.peers.iter().filter(|(_, peer)| self.may_lead(peer));
+        let roots = leaders.filter_map(|(_, peer)| peer.root());
         let waiting = roots.filter(|root| root.key != self.tree.root.key);
         match waiting.filter_map(|root| self.lost_roots.waits_until(&root, now)).min() {
             Some(until) => self.timers.set(RouterTimer::Return, until),
@@ -249,12 +265,15 @@ impl Router {
     pub(super) fn select_parent(&mut self, current: Root, now: Instant) {
         let lifetime = self.config.timings.announcement_lifetime;
         let candidates = self.peers.iter().filter_map(|(port, peer)| {
-            let heard = peer.heard.as_ref()?;
+            let heard = peer.heard.as_ref().filter(|_| self.may_lead(peer))?;
+            let is_reluctant = self.is_reluctant(peer);
             let is_fresh = !heard.at.has_passed(lifetime, now) && !self.has_to_wait(&heard.announcement.root, now);
             let (root, order, has_loop) = (heard.announcement.root, heard.order, heard.has_loop);
-            Some((port, Candidate { root, order, is_fresh, has_loop }))
+            Some((port, Candidate { root, order, is_fresh, has_loop, is_reluctant }))
         });
-        match tree::select(self.own, current, candidates) {
+        let own = self.key_as_root();
+        let current = if current.key == self.own && own != self.own { Root { key: own, sequence: 0 } } else { current };
+        match tree::select(own, current, candidates) {
             None if self.tree.parent.is_some() => self.become_root(now),
             Some(port) if self.tree.parent != Some(port) && !self.keeps_parent_over(port, now) => {
                 self.follow(port, now);
@@ -348,11 +367,15 @@ impl Router {
             .filter(|(_, _, heard)| self.is_our_root(&heard.announcement.root))
             .collect();
         neighbours.sort_unstable_by_key(|(rank, ..)| *rank);
-        self.tree.neighbours = neighbours.into_iter().map(|(_, port, heard)| (port, heard.coords.clone())).collect();
+        let neighbours = neighbours.into_iter().map(|(_, port, heard)| (port, heard.coords.clone()));
+        (self.tree.leaves, self.tree.neighbours) = neighbours.partition(|(port, _)| self.is_leaf(*port));
     }
 
     /// Our present announcement, signed for `port`.
     pub(super) fn announcement_for(&mut self, port: Port) -> Option<PacketBuf> {
+        if !self.peers.get(port).is_some_and(|peer| self.is_told(peer)) {
+            return None;
+        }
         let parent = self.tree.parent.and_then(|parent| self.peers.get(parent)).and_then(|peer| peer.heard.as_ref());
         let root = Announcement::as_root(self.tree.root);
         let base = parent.map_or(&root, |heard| &heard.announcement);

@@ -1,6 +1,6 @@
 //! What goes into the router and what comes out of it: its configuration, verdicts, events and errors.
 
-use super::{Rules, Timings};
+use super::{Rules, Timings, Transit};
 use crate::drops::DropReason;
 use crate::keys::PublicKey;
 use crate::wire::DecodeError;
@@ -44,6 +44,8 @@ pub struct RouterConfig {
     pub max_routes: usize,
     /// Where we go beyond the reference's rules.
     pub rules: Rules,
+    /// Whether we carry what others send to others.
+    pub transit: Transit,
     /// Intervals and lifetimes.
     pub timings: Timings,
 }
@@ -57,6 +59,7 @@ impl Default for RouterConfig {
             hop_limiting: false,
             max_routes: 65_536,
             rules: Rules::strict(),
+            transit: Transit::Full,
             timings: Timings::reference(),
         }
     }

@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use super::fair::FairTable;
 use super::peers::{Peer, Peers};
 use super::timers::RouterTimer;
-use super::{PeerMisbehaved, Port, Router};
+use super::{PeerMisbehaved, Port, Router, Transit};
 use crate::bounded::TokenBucket;
 use crate::drops::DropReason;
 use crate::keys::PublicKey;
@@ -87,7 +87,9 @@ impl Router {
             Ok(broadcast) => {
                 self.broadcasts.remember(frame.source, from, broadcast.sequence, now);
                 self.events.awake(frame.source);
-                self.pass_on(from, frame);
+                if self.config.transit != Transit::Never {
+                    self.pass_on(from, frame);
+                }
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! What happens to one traffic frame (specification §7).
 
 use super::next_hop::{self, NextHop, SnakeQuery};
-use super::{Delivery, PeerMisbehaved, Port, Router, Verdict};
+use super::{Delivery, PeerMisbehaved, Port, Router, Transit, Verdict};
 use crate::buf::PacketBuf;
 use crate::drops::DropReason;
 use crate::keys::PublicKey;
@@ -53,7 +53,11 @@ impl Router {
             |coords: &Coords| ports.map_or_else(|| destination.distance(coords), |ports| coords.distance_to(ports));
         let distance = Some(distance).filter(|_| !destination.is_empty());
         let is_by_coordinates = distance.is_some();
-        let (port, rewritten) = match self.step(from, distance, &traffic.destination_key, watermark, now) {
+        let step = self.step(from, distance, &traffic.destination_key, watermark, now);
+        if self.config.transit == Transit::Never && step != Ok(Step::Deliver) {
+            return Ok(Verdict::Drop(DropReason::TransitRefused));
+        }
+        let (port, rewritten) = match step {
             Err(reason) => return Ok(Verdict::Drop(reason)),
             Ok(Step::Deliver) => return Ok(Verdict::Deliver(delivery(&traffic))),
             Ok(Step::ByCoordinates(port)) => (port, Ok(())),
@@ -135,8 +139,10 @@ impl Router {
         watermark: Watermark,
         now: Instant,
     ) -> Result<Step, DropReason> {
-        let by_coordinates = distance
-            .and_then(|distance| next_hop::by_coordinates(distance, &self.tree.coords, &self.tree.neighbours, from));
+        let by_coordinates = distance.and_then(|distance| {
+            let tree = &self.tree;
+            next_hop::by_coordinates(distance, &tree.coords, &tree.neighbours, &tree.leaves, from)
+        });
         // Our coordinates with a stranger's key are stale, or a lie (pitfall 15): the key shows where the frame
         // belongs.
         if let Some(NextHop::Port(port)) = by_coordinates {
@@ -145,6 +151,10 @@ impl Router {
         let query = SnakeQuery { destination: *key, bootstrap: false, watermark };
         let (next, best) = next_hop::by_key(&self.snake_view(now), &query);
         let next = next.ok_or(DropReason::NoNextHop)?;
+        if next == NextHop::Local && from == OURSELVES && self.config.transit == Transit::Never {
+            // Nearest is our home, which has the routes that would be ours.
+            return self.tree.parent.map(|home| Step::ByKey(home, Watermark::NONE)).ok_or(DropReason::NoNextHop);
+        }
         let came_from = if from == OURSELVES { NextHop::Local } else { NextHop::Port(from) };
         if next == came_from {
             return Err(DropReason::BackToSender);

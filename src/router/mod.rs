@@ -8,7 +8,7 @@
 //! - `api`: what goes in and comes out;
 //! - `peers`: the peerings and what they announced; `tree`, `announce`: the spanning tree;
 //! - `snake`: routes that bootstraps left; `notices`: news of their end; `broadcast`: wakeup broadcasts;
-//! - `next_hop`, `forward`: from state to verdict; `siblings`: several peerings with one node;
+//! - `next_hop`, `forward`: from state to verdict; `siblings`: several peerings with one node; `transit`: nodes that do not carry;
 //! - `profile`: where we may differ from the reference, and by how much;
 //! - `fair`, `budget`, `damping`, `outgoing`, `events`, `timers`: what keeps it bounded, and in time.
 
@@ -31,6 +31,7 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod transit;
 mod tree;
 #[cfg(test)]
 mod vectors;
@@ -44,6 +45,7 @@ pub use self::api::{
 pub use self::peers::PortsExhausted;
 pub use self::profile::{Profile, Rules};
 pub use self::timers::{RouterTimer, Timings};
+pub use self::transit::Transit;
 
 use self::broadcast::Broadcasts;
 use self::budget::Pool;
@@ -54,6 +56,7 @@ use self::outgoing::{Outgoing, Queues};
 use self::peers::{Peer, Peers};
 use self::snake::Snake;
 use self::timers::Timers;
+use self::transit::Leaves;
 use self::tree::Tree;
 use crate::buf::PacketBuf;
 use crate::drops::{DropCounters, DropReason};
@@ -80,6 +83,7 @@ pub struct Router {
     lost_roots: LostRoots,
     haste: Haste,
     signers: SignerIndex,
+    leaves: Leaves,
     snake: Snake,
     broadcasts: Broadcasts,
     tree_pool: Pool,
@@ -108,6 +112,7 @@ impl Router {
             lost_roots: LostRoots::default(),
             haste: Haste::new(now),
             signers: SignerIndex::default(),
+            leaves: Leaves::default(),
             snake: Snake::new(config.max_routes, now),
             broadcasts: Broadcasts::new(now + config.timings.broadcast, now),
             tree_pool: Pool::new(now),
@@ -140,6 +145,9 @@ impl Router {
     }
 
     fn add_peer_at(&mut self, port: Port, peer: Peer, now: Instant) {
+        if self.transit_of(&peer) == Transit::Never {
+            self.leaves.insert(peer.key, port);
+        }
         self.peers.insert(port, peer);
         if !self.timers.is_set(RouterTimer::Maintenance) {
             self.timers.set(RouterTimer::Maintenance, now + self.config.timings.maintenance);
@@ -153,6 +161,7 @@ impl Router {
         let Some(peer) = self.peers.remove(port) else { return };
         self.drops.add(DropReason::PeeringClosed, self.outgoing.forget(port) as u64);
         self.events.forget(port);
+        self.leaves.remove(peer.key, port);
         if self.peers.is_empty() {
             self.carriers.clear();
             return self.start_over(now);
@@ -178,6 +187,7 @@ impl Router {
         self.snake = Snake::new(self.config.max_routes, now);
         self.broadcasts.clear();
         self.signers.clear();
+        self.leaves.clear();
         self.tree.accepted = 0;
         self.timers.clear(RouterTimer::Reparent);
         self.timers.clear(RouterTimer::Maintenance);

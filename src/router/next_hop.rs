@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::snake::Routes;
+use super::transit::Leaves;
 use super::{PeerKind, Port};
 use crate::keys::PublicKey;
 use crate::time::Instant;
@@ -26,11 +27,13 @@ pub(super) enum NextHop {
 
 /// The next hop towards coordinates that are not empty: [`NextHop::Local`] for our own, otherwise the neighbour that is
 /// nearest to them and nearer than we are. `distance` is the distance in the tree to the destination; `neighbours` are
-/// the peers on our root, the preferred first, with their coordinates; `from` is where the frame came from.
+/// the peers on our root, the preferred first, with their coordinates; `leaves` those of them that take what is for them alone;
+/// `from` is where the frame came from.
 pub(super) fn by_coordinates(
     distance: impl Fn(&Coords) -> usize,
     own: &Coords,
     neighbours: &[(Port, Coords)],
+    leaves: &[(Port, Coords)],
     from: Port,
 ) -> Option<NextHop> {
     let mut nearest = distance(own);
@@ -45,7 +48,8 @@ pub(super) fn by_coordinates(
             next = Some(NextHop::Port(*port));
         }
     }
-    next
+    let leaf = leaves.iter().find(|(port, coords)| *port != from && distance(coords) == 0);
+    leaf.map(|(port, _)| NextHop::Port(*port)).or(next)
 }
 
 /// How a peering ranks among those that lead to a key; the lowest is the best. Packed into one number because there is
@@ -142,6 +146,10 @@ pub(super) struct SnakeView<'a> {
     pub(super) root: PublicKey,
     pub(super) parent: Option<Rank>,
     pub(super) signers: &'a SignerIndex,
+    /// Peers that are asked for nobody but themselves.
+    pub(super) leaves: &'a Leaves,
+    /// Whether there may be nodes above the root, which did not want to be it.
+    pub(super) looks_above_root: bool,
     pub(super) routes: &'a Routes,
     pub(super) now: Instant,
 }
@@ -164,6 +172,9 @@ pub(super) fn by_key(view: &SnakeView<'_>, query: &SnakeQuery) -> (Option<NextHo
     let SnakeQuery { destination, bootstrap, watermark } = *query;
     if !bootstrap && destination == view.own {
         return (Some(NextHop::Local), watermark);
+    }
+    if !bootstrap && let Some((leaf, port)) = view.leaves.owner(&destination) {
+        return (Some(NextHop::Port(port)), Watermark { key: leaf, sequence: 0 });
     }
     let (mut best, mut next) = from_tree(view, query);
     let mut sequence = 0;
@@ -188,8 +199,12 @@ fn from_tree(view: &SnakeView<'_>, query: &SnakeQuery) -> (PublicKey, Option<Nex
     let SnakeQuery { destination, bootstrap, .. } = *query;
     let is_own_bootstrap = bootstrap && destination == view.own;
     let is_above_us = view.own < destination && destination < view.root;
-    let upwards = view.parent.filter(|_| is_own_bootstrap || is_above_us);
+    let is_above_root = view.looks_above_root && view.root < destination && view.own < destination;
+    let upwards = view.parent.filter(|_| is_own_bootstrap || is_above_us || is_above_root);
     let (bound, otherwise) = match upwards {
+        // Any key from there on is better than having none.
+        Some(parent) if is_above_root => (PublicKey::FULL, Some(NextHop::Port(parent.port()))),
+        None if is_above_root => (PublicKey::FULL, if bootstrap { None } else { Some(NextHop::Local) }),
         Some(parent) => (view.root, Some(NextHop::Port(parent.port()))),
         None => (view.own, if bootstrap { None } else { Some(NextHop::Local) }),
     };

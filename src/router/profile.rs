@@ -31,6 +31,8 @@ pub struct Rules {
     pub notices: bool,
     /// Of several peerings with one node the one with the lowest priority carries, and when one of them ends another inherits its routes.
     pub siblings: bool,
+    /// Nodes that do not want to carry for others are left out where there is another way.
+    pub transit: bool,
 }
 
 impl Rules {
@@ -45,6 +47,7 @@ impl Rules {
             few_hints: false,
             notices: false,
             siblings: false,
+            transit: false,
         }
     }
 
@@ -59,6 +62,7 @@ impl Rules {
             few_hints: true,
             notices: true,
             siblings: true,
+            transit: true,
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::fair::FairTable;
 use super::next_hop::{self, NextHop, SnakeQuery, SnakeView};
 use super::timers::{RouterTimer, Timings};
-use super::{Port, Router};
+use super::{Port, Router, Transit};
 use crate::bounded::TokenBucket;
 use crate::drops::DropReason;
 use crate::keys::{PublicKey, Signature};
@@ -206,6 +206,8 @@ impl Router {
             root: self.tree.root.key,
             parent,
             signers: &self.signers,
+            leaves: &self.leaves,
+            looks_above_root: self.config.rules.transit,
             routes: &self.snake.routes,
             now,
         }
@@ -221,7 +223,8 @@ impl Router {
         let query = SnakeQuery { destination: key, bootstrap: true, watermark: frame.watermark };
         let (next, watermark) = next_hop::by_key(&self.snake_view(now), &query);
         let next = match next {
-            Some(NextHop::Port(port)) => Some(port),
+            // What would end at a leaf ends with us.
+            Some(NextHop::Port(port)) => Some(port).filter(|port| !self.is_leaf(*port)),
             Some(NextHop::Local) | None => None,
         };
         let live_until = now + self.config.timings.route_lifetime.saturating_sub(self.age_of(frame));
@@ -275,6 +278,12 @@ impl Router {
         let (next, watermark) = next_hop::by_key(&self.snake_view(now), &query);
         let Some(NextHop::Port(port)) = next else { return };
         if port == route.via || watermark.is_worse_than(&given) {
+            return;
+        }
+        if self.is_leaf(port) {
+            if let Some(route) = self.snake.routes.get_mut(key) {
+                (route.next, route.kept.successor) = (None, watermark.key);
+            }
             return;
         }
         if let Some(route) = self.snake.routes.get_mut(key) {
@@ -377,6 +386,10 @@ impl Router {
         if !self.is_our_root(&bootstrap.root) {
             return Err(DropReason::OtherRoot);
         }
+        let is_from_leaf = self.is_leaf(from) && self.peers.get(from).is_some_and(|peer| peer.key != key);
+        if is_from_leaf || self.config.transit == Transit::Never {
+            return Err(DropReason::TransitRefused);
+        }
         let known = self.snake.routes.get(&key);
         let one_root = self.config.rules.one_root;
         let is_same = |root: &Root| root.key == bootstrap.root.key && (one_root || *root == bootstrap.root);
@@ -434,9 +447,19 @@ impl Router {
     /// Sends a bootstrap of our own towards our successor. A root has none.
     fn bootstrap(&mut self, now: Instant) {
         let query = SnakeQuery { destination: self.own, bootstrap: true, watermark: Watermark::NONE };
-        let (Some(NextHop::Port(port)), watermark) = next_hop::by_key(&self.snake_view(now), &query) else { return };
+        let (Some(NextHop::Port(mut port)), mut watermark) = next_hop::by_key(&self.snake_view(now), &query) else {
+            return;
+        };
+        if self.config.transit == Transit::Never {
+            // Home first, whoever else might be nearer.
+            (port, watermark) = (self.tree.parent.unwrap_or(port), Watermark::NONE);
+        }
         self.snake.successor = Some((watermark.key, port));
         self.snake.bootstrapped_at = Some(now);
+        if self.is_leaf(port) {
+            // We are its home.
+            return;
+        }
         let payload = Bootstrap::sign(self.next_sequence(now), self.tree.root, &self.keypair).encode();
         let (destination, payload) = (self.own, &payload[..]);
         self.send_bootstrap(

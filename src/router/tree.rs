@@ -67,13 +67,15 @@ pub(super) struct Candidate {
     pub(super) is_fresh: bool,
     /// We are among its signers.
     pub(super) has_loop: bool,
+    /// It carries for those only who have no other parent.
+    pub(super) is_reluctant: bool,
 }
 
-/// Whether `candidate` is to be preferred over the best one so far, with its root and order.
-pub(super) fn is_better(candidate: &Candidate, best: Root, best_order: u64) -> bool {
+/// Whether `candidate` is to be preferred over the best one so far, with its root, and its reluctance and order.
+pub(super) fn is_better(candidate: &Candidate, best: Root, best_order: (bool, u64)) -> bool {
     candidate.is_fresh
         && !candidate.has_loop
-        && (candidate.root > best || (candidate.root == best && candidate.order < best_order))
+        && (candidate.root > best || (candidate.root == best && (candidate.is_reluctant, candidate.order) < best_order))
 }
 
 /// The parent to have (§4.4), or `None` to be root. `current` is the root that we follow.
@@ -83,8 +85,12 @@ pub(super) fn select(
     candidates: impl Iterator<Item = (Port, Candidate)>,
 ) -> Option<Port> {
     let start = if current.key < own { Root { key: own, sequence: 0 } } else { current };
-    let best = candidates.fold((start, u64::MAX, None), |best, (port, candidate)| {
-        if is_better(&candidate, best.0, best.1) { (candidate.root, candidate.order, Some(port)) } else { best }
+    let best = candidates.fold((start, (true, u64::MAX), None), |best, (port, candidate)| {
+        if is_better(&candidate, best.0, best.1) {
+            (candidate.root, (candidate.is_reluctant, candidate.order), Some(port))
+        } else {
+            best
+        }
     });
     best.2
 }
@@ -105,6 +111,8 @@ pub(super) struct Tree {
     pub(super) shallowest: (Root, usize),
     /// Peers that follow the same root and sequence, those to be preferred first, with their coordinates.
     pub(super) neighbours: Vec<(Port, Coords)>,
+    /// Those that take frames for nobody but themselves, likewise.
+    pub(super) leaves: Vec<(Port, Coords)>,
     /// Our peers have not been told of our place yet: there were too many changes.
     pub(super) is_untold: bool,
     /// What we sign announcements with, made when the first one is sent. It is the same for all peers.
@@ -122,6 +130,7 @@ impl Tree {
             coords: Coords::default(),
             shallowest: (Root { key: own, sequence: own_sequence }, 0),
             neighbours: Vec::new(),
+            leaves: Vec::new(),
             is_untold: false,
             signature: None,
         }

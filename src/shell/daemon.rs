@@ -192,15 +192,6 @@ async fn start_core(
 ) -> Result<JoinHandle<io::Error>, DaemonError> {
     let clock = Clock::new();
     let mut rng = Rng::new(random_seed().map_err(os("get random bytes"))?);
-    let profile = Profile::improved();
-    let extensions = profile.rules.extensions().and(Extensions::LINK_PROOF);
-    let greeting = Greeting::new(Arc::clone(&keypair), extensions);
-    let tls = NodeTls::new(Arc::clone(&keypair))?.with_ca_file(config.peering.tls_ca_file.clone());
-    let tls = Arc::new(tls);
-    let underlay = Arc::new(Underlay::new(config));
-    let limits = Limits { inbound: config.peering.max_inbound, per_source: config.peering.max_inbound_per_source };
-    let mut peerings = Peerings::new(greeting, limits, rng.fork(), Arc::clone(&tls), clock);
-    peerings.0.set_underlay(Arc::clone(&underlay));
     let node_config = NodeConfig {
         mtu: config.tun.mtu,
         psk,
@@ -208,8 +199,17 @@ async fn start_core(
         firewall: config.firewall.inbound.clone(),
         max_routes: MAX_ROUTES,
         max_sessions: MAX_SESSIONS,
-        profile,
+        profile: Profile::improved(),
+        transit: config.node.transit,
     };
+    let extensions = node_config.extensions().and(Extensions::LINK_PROOF);
+    let greeting = Greeting::new(Arc::clone(&keypair), extensions);
+    let tls = NodeTls::new(Arc::clone(&keypair))?.with_ca_file(config.peering.tls_ca_file.clone());
+    let tls = Arc::new(tls);
+    let underlay = Arc::new(Underlay::new(config));
+    let limits = Limits { inbound: config.peering.max_inbound, per_source: config.peering.max_inbound_per_source };
+    let mut peerings = Peerings::new(greeting, limits, rng.fork(), Arc::clone(&tls), clock);
+    peerings.0.set_underlay(Arc::clone(&underlay));
     let (node_seed, now, own_key) = (rng.bytes(), clock.now(), keypair.public());
     let node = Node::new(node_config, keypair, node_seed, now, clock.unix_now());
 

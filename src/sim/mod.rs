@@ -335,7 +335,7 @@ impl Sim {
     fn add_peer(&mut self, at: NodeId, other: NodeId) -> Option<Port> {
         let key = self.key(other);
         let uri = format!("sim://{other}");
-        let extensions = self.nodes[other].config.profile.rules.extensions();
+        let extensions = self.nodes[other].config.extensions();
         let (kind, inbound) = (PeerKind::Remote, at > other);
         let peer = PeerInfo { key, kind, uri, inbound, authenticated: true, extensions };
         self.nodes[at].node.as_mut()?.add_peer(peer, self.now).ok()

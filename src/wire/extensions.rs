@@ -16,8 +16,15 @@ impl Extensions {
     pub const ROUTE_NOTICES: Self = Self(1);
     /// [`LinkMessage`](super::proof::LinkMessage) frames: both sides prove their keys before anything else counts.
     pub const LINK_PROOF: Self = Self(2);
+    /// Policies of transit are understood, bit 4; the two that follow say which one the node has, if it is not that of every node.
+    pub const TRANSIT: Self = Self(1 << 4);
+    /// The node carries nothing for others.
+    pub const NEVER_TRANSIT: Self = Self(1 << 5);
+    /// The node carries for others where there is no other way.
+    pub const AVOID_TRANSIT: Self = Self(1 << 6);
     /// Bits that mean something to us.
-    const KNOWN: u16 = Self::ROUTE_NOTICES.0 | Self::LINK_PROOF.0;
+    const KNOWN: u16 =
+        Self::ROUTE_NOTICES.0 | Self::LINK_PROOF.0 | Self::TRANSIT.0 | Self::NEVER_TRANSIT.0 | Self::AVOID_TRANSIT.0;
 
     /// What a hello announces with this version and these bits. Bits that we do not know are left out.
     pub const fn announced(version: u8, bits: u16) -> Self {

@@ -39,6 +39,8 @@ pub(crate) struct Config {
     /// `peering.tls_ca_file`.
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) discovery: bool,
+    /// `node.transit`.
+    pub(crate) transit: &'static str,
     /// More lines of `[peering]`, and of `[discovery]`.
     pub(crate) more_peering: String,
     pub(crate) more_discovery: String,
@@ -59,6 +61,7 @@ impl Config {
             peers: vec![],
             ca_file: None,
             discovery: false,
+            transit: "full",
             more_peering: String::new(),
             more_discovery: String::new(),
             inbound: Some("\"open\"".to_owned()),
@@ -69,9 +72,10 @@ impl Config {
     fn toml(&self, directory: &Path) -> String {
         let directory = directory.display();
         let mut text = format!(
-            "[node]\nprivate_key_file = \"{directory}/node.key\"\n\n[tun]\nname = {:?}\nmtu = {}\noffload = {}\n\n\
+            "[node]\nprivate_key_file = \"{directory}/node.key\"\ntransit = {:?}\n\n[tun]\nname = {:?}\nmtu = {}\noffload = {}\n\n\
              [peering]\nlisten = {:?}\npeers = {:?}\n{}\n\n[discovery]\nenabled = {}\n{}\n\n\
              [control]\nsocket = \"{directory}/control.sock\"\n",
+            self.transit,
             self.tun,
             self.mtu,
             self.offload,

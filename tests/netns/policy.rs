@@ -150,3 +150,23 @@ fn a_listener_with_a_password_takes_those_who_know_it_and_tells_others_what_is_m
         assert!(!format!("{:?}", knows.peers()).contains("correct-horse"));
     });
 }
+
+#[test]
+fn a_node_that_never_carries_keeps_apart_those_whom_it_alone_could_join() {
+    in_lab(&[], |lab| {
+        let mesh = Mesh::line_with(lab, 3, |n, config| {
+            if n == 1 {
+                config.transit = "never";
+            }
+        });
+        let [a, leaf, b] = [0, 1, 2].map(|n| (&mesh.hosts[n], mesh.nodes[n].address()));
+        for (from, to) in [(a, leaf), (leaf, a), (b, leaf), (leaf, b)] {
+            wait_reachable(from.0, to.1, seconds(15));
+            assert_pings(from.0, to.1);
+        }
+        let through = ping(a.0, b.1, "-c 5 -i 0.2 -W 1");
+        assert_eq!(through.received, 0, "{}", through.text);
+        assert_eq!(mesh.nodes[1].ctl("status")["frames_forwarded"], 0);
+        assert!(mesh.nodes[0].peers().iter().all(|peer| peer["transit"] == "never"));
+    });
+}

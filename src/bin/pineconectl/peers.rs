@@ -104,6 +104,7 @@ mod tests {
             round_trip_seconds: Some(0.0125),
             priority: 7,
             carries: false,
+            transit: Default::default(),
             max_rate: Some(10_000_000),
         };
         let text = text(&Peers { peers: vec![peer], waiting: Vec::new() });

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::router::next_hop::{NextHop, Rank, SignerIndex, SnakeQuery, SnakeView, by_key};
 use crate::router::snake::{Kept, Route, Routes};
+use crate::router::transit::Leaves;
 
 /// Keys are single numbers here: few, so that they meet often.
 fn key(n: u8) -> PublicKey {
@@ -123,7 +124,16 @@ fn by_index(case: &Case) -> (Option<NextHop>, Watermark) {
         );
     }
     let parent = case.parent.map(rank);
-    let view = SnakeView { own: key(case.own), root: root.key, parent, signers: &signers, routes: &routes, now: START };
+    let view = SnakeView {
+        own: key(case.own),
+        root: root.key,
+        parent,
+        signers: &signers,
+        leaves: &Leaves::default(),
+        looks_above_root: false,
+        routes: &routes,
+        now: START,
+    };
     let watermark = Watermark { key: key(case.watermark.0), sequence: case.watermark.1 };
     by_key(&view, &SnakeQuery { destination: key(case.destination), bootstrap: case.bootstrap, watermark })
 }

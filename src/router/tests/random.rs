@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::buf::PacketBuf;
-use crate::router::Profile;
 use crate::router::next_hop::ranked;
+use crate::router::{Profile, Transit};
 use crate::wire::broadcast::WakeupBroadcast;
 use crate::wire::coords::Coords;
 use crate::wire::frame::{BroadcastFrame, TrafficHeader};
@@ -113,10 +113,10 @@ struct World {
 }
 
 impl World {
-    fn new(profile: Profile) -> Self {
+    fn new(profile: Profile, transit: Transit) -> Self {
         let nodes = nodes();
         let Profile { rules, timings } = profile;
-        let config = RouterConfig { max_routes: MAX_ROUTES, rules, timings, ..RouterConfig::default() };
+        let config = RouterConfig { max_routes: MAX_ROUTES, rules, timings, transit, ..RouterConfig::default() };
         Self { router: router_with(&nodes[OWN], config), nodes, now: START }
     }
 
@@ -141,8 +141,13 @@ impl World {
             Step::Connect { node } => {
                 let key = self.nodes[*node].public();
                 if *node != OWN && self.router.peers.iter().count() < 5 {
-                    // Every other node is a plain one.
-                    let extensions = if node % 2 == 0 { Extensions::ROUTE_NOTICES } else { Extensions::NONE };
+                    // Every other node is a plain one; of the others there are all kinds.
+                    let extensions = match node {
+                        0 => Extensions::ROUTE_NOTICES.and(Transit::Never.extensions()),
+                        2 => Extensions::ROUTE_NOTICES.and(Transit::Avoid.extensions()),
+                        6 => Extensions::ROUTE_NOTICES,
+                        _ => Extensions::NONE,
+                    };
                     self.router.add_peer(key, PeerKind::Remote, extensions, self.now).unwrap();
                 }
             }
@@ -232,7 +237,7 @@ impl World {
         match parent {
             Some(heard) => {
                 assert_eq!((router.root(), router.coords()), (heard.announcement.root, &heard.announcement.coords()));
-                assert!(!heard.has_loop && router.root().key > router.own);
+                assert!(!heard.has_loop && router.root().key > router.key_as_root());
             }
             None => assert_eq!((router.root().key, router.coords().len()), (router.own, 0)),
         }
@@ -240,13 +245,21 @@ impl World {
         let mut neighbours = BTreeSet::new();
         for (port, peer) in router.peers.iter() {
             let Some(heard) = &peer.heard else { continue };
-            signers.extend(ranked(heard.announcement.signers(), peer.key, peer.rank(port).unwrap()));
+            if router.is_leaf(port) {
+                assert_ne!(router.parent(), Some(port));
+                assert!(router.leaves.owner(&peer.key).is_some());
+            } else {
+                signers.extend(ranked(heard.announcement.signers(), peer.key, peer.rank(port).unwrap()));
+            }
             if router.is_our_root(&heard.announcement.root) {
                 neighbours.insert((port, heard.announcement.peer_coords()));
             }
         }
         assert_eq!(*router.signers.entries(), signers);
-        assert_eq!(router.tree.neighbours.iter().cloned().collect::<BTreeSet<_>>(), neighbours);
+        assert_eq!(
+            router.tree.neighbours.iter().chain(&router.tree.leaves).cloned().collect::<BTreeSet<_>>(),
+            neighbours
+        );
         assert!(router.route_count() <= MAX_ROUTES);
         router.snake.routes.assert_consistent();
         let is_up = |port: Port| router.peers.get(port).is_some();
@@ -267,8 +280,9 @@ proptest! {
     fn any_frames_leave_the_router_consistent(
         steps in prop::collection::vec(step(), 0..80),
         profile in prop_oneof![Just(Profile::strict()), Just(Profile::improved())],
+        transit in prop_oneof![3 => Just(Transit::Full), 1 => Just(Transit::Avoid), 1 => Just(Transit::Never)],
     ) {
-        let mut world = World::new(profile);
+        let mut world = World::new(profile, transit);
         for step in &steps {
             world.step(step);
             world.check();

@@ -6,6 +6,7 @@ use crate::drops::DropReason;
 use crate::keys::PublicKey;
 use crate::router::next_hop::{self, NextHop, Rank, SignerIndex, SnakeQuery, SnakeView};
 use crate::router::snake::{Kept, Route, Routes};
+use crate::router::transit::Leaves;
 use crate::router::{Port, Router, RouterConfig};
 use crate::time::{Duration, Instant};
 use crate::wire::frame::{BootstrapFrame, Frame};
@@ -46,6 +47,8 @@ fn next_hop_of(vectors: &Vectors, case: &Value) -> (Option<NextHop>, Watermark) 
         root: root.key,
         parent: index(&case["parent"]).filter(|parent| is_up(*parent)).map(rank),
         signers: &signers,
+        leaves: &Leaves::default(),
+        looks_above_root: false,
         routes: &routes,
         now: NOW,
     };

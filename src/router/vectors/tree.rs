@@ -59,8 +59,9 @@ fn a_better_parent_is_one_that_the_vectors_call_better() {
             order: number(&case["order"]),
             is_fresh: seconds(&case["age_seconds"]) < lifetime,
             has_loop: truth(&case["contains_own_key_or_loop"]),
+            is_reluctant: false,
         };
-        let better = is_better(&candidate, vectors.root(&case["best_root"]), number(&case["best_order"]));
+        let better = is_better(&candidate, vectors.root(&case["best_root"]), (false, number(&case["best_order"])));
         assert_eq!(better, truth(&case["better"]), "{case}");
     }
 }
@@ -135,7 +136,7 @@ fn next_hop_of(case: &Value) -> Value {
     let destination = coords(&case["destination"]);
     let from = index(&case["from"]).map_or(0, port_of);
     let own = coords(&case["our_coords"]);
-    match next_hop::by_coordinates(|coords| destination.distance(coords), &own, &neighbours, from) {
+    match next_hop::by_coordinates(|coords| destination.distance(coords), &own, &neighbours, &[], from) {
         None => Value::Null,
         Some(NextHop::Local) => Value::from("self"),
         Some(NextHop::Port(port)) => Value::from(port - 1),
