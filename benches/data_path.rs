@@ -87,7 +87,7 @@ impl Pair {
     fn open(&mut self, message: PacketBuf) -> PacketBuf {
         match self.b.open(&self.keys[0], message, NOW).unwrap() {
             Opened::Packet(packet) => packet,
-            Opened::Nothing => panic!("no packet"),
+            Opened::Nothing | Opened::Route(_) => panic!("no packet"),
         }
     }
 }

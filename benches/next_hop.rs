@@ -10,6 +10,9 @@
 //! batches small enough to stay in the cache. Destinations are spread over the whole table, so large tables are read from
 //! memory, not from the cache.
 //!
+//! A frame with a source route is forwarded by its list alone, [`Router::forward_routed`]: that should cost the same whatever the tables and the
+//! peerings, and little more for the tenth hop of a list than for the first.
+//!
 //! Tables are filled as they are in a network, by bootstraps, but with [`Scheme::Simulated`]: a million real signatures
 //! would take minutes. `cargo bench --bench next_hop` measures; run as a test it only goes through small tables once.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what is not as it should be ends the measurement")]
@@ -20,11 +23,12 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use pinecone::buf::PacketBuf;
 use pinecone::keys::{Keypair, PublicKey, Scheme, Seed};
-use pinecone::router::{PeerKind, Port, Router, RouterConfig, Timings, Verdict};
+use pinecone::router::{PeerKind, Port, RoutedVerdict, Router, RouterConfig, Rules, Timings, Verdict};
 use pinecone::time::{Duration, Instant, UnixClock, UnixMillis};
 use pinecone::wire::coords::Coords;
 use pinecone::wire::extensions::Extensions;
 use pinecone::wire::frame::{self, BootstrapFrame, Frame, TrafficHeader};
+use pinecone::wire::route::{self, Hop, RouteKind, Routed};
 use pinecone::wire::snake::{Bootstrap, Watermark};
 use pinecone::wire::tree::{Announcement, Root};
 
@@ -97,12 +101,14 @@ impl Hub {
     fn new(cast: &Cast, peers: usize) -> Self {
         let now = Instant::from_micros(1_000_000);
         let timings = Timings { route_lifetime: Duration::from_secs(1_000_000), ..Timings::reference() };
-        let config = RouterConfig { max_routes: 2_000_000, timings, ..RouterConfig::default() };
+        let rules = Rules { source_routes: true, ..Rules::strict() };
+        let config = RouterConfig { max_routes: 2_000_000, timings, rules, ..RouterConfig::default() };
         let router = Router::new(config, cast.own.clone(), UnixClock::new(UnixMillis(UNIX), now), now);
         let mut hub = Self { router, now, peers: Vec::new(), routes: Vec::new(), next: 1 << 32 };
         for i in 0..peers {
             let peer = node(1 << 40 | i as u64);
-            let port = hub.router.add_peer(peer.public(), PeerKind::Remote, Extensions::NONE, hub.now).unwrap();
+            let port =
+                hub.router.add_peer(peer.public(), PeerKind::Remote, Extensions::SOURCE_ROUTES, hub.now).unwrap();
             hub.protocol(port, &Frame::Announcement(&cast.announcement(i, &peer).encode()));
             assert_eq!(hub.router.peer_root(port).map(|root| root.key), Some(cast.root.public()));
             hub.peers.push(port);
@@ -182,6 +188,42 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Sealed frames that come to this node at the given place of a list of ten hops.
+    fn frames_by_route(&self, taken: usize) -> Vec<Case> {
+        let frames = (0..FRAMES).map(|i| {
+            let to = self.peers[i % self.peers.len()];
+            let stranger = |n: usize| Hop { port: 1 + n as u16, epoch: 1 + n as u32 };
+            let mut hops: Vec<Hop> = (0..10).map(stranger).collect();
+            hops[taken] = self.router.hop(to).unwrap();
+            let mut frame = PacketBuf::from(&[7; 100][..]);
+            route::seal(&mut frame, &hops, i as u64).unwrap();
+            for n in 0..taken {
+                Routed::parse(&frame, true).unwrap().take_hop(&mut frame, stranger(n));
+            }
+            Case { from: self.other_than(to), to, frame }
+        });
+        frames.collect()
+    }
+
+    /// Measures what it costs to take one hop of a source route.
+    fn measure_routed(&mut self, c: &mut Criterion, id: BenchmarkId, cases: &[Case]) {
+        for Case { from, to, frame } in cases {
+            let verdict = self.router.forward_routed(*from, RouteKind::Sealed, &mut frame.clone(), self.now);
+            assert_eq!(verdict, Ok(RoutedVerdict::Forward(*to)));
+        }
+        let (router, now) = (&mut self.router, self.now);
+        let mut turns = cases.iter().cycle();
+        c.benchmark_group("by route").bench_function(id, |bencher| {
+            let copy = || turns.next().map(|case| (case.from, case.frame.clone())).unwrap();
+            let forward = |(from, frame): &mut (Port, PacketBuf)| {
+                black_box(router.forward_routed(*from, RouteKind::Sealed, frame, now))
+            };
+            bencher.iter_batched_ref(copy, forward, BATCH);
+        });
+    }
+}
+
 /// One frame, where it comes from and where it has to go.
 struct Case {
     from: Port,
@@ -225,6 +267,12 @@ fn main() {
         hub.fill(count);
         let cases = hub.frames_by_key();
         hub.measure(&mut c, BenchmarkId::new("routes", count), "by key", &cases);
+        let cases = hub.frames_by_route(4);
+        hub.measure_routed(&mut c, BenchmarkId::new("routes", count), &cases);
+    }
+    for taken in [0, 9] {
+        let cases = hub.frames_by_route(taken);
+        hub.measure_routed(&mut c, BenchmarkId::new("hops taken", taken), &cases);
     }
     drop(hub);
     for &count in peers {

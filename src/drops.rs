@@ -75,6 +75,10 @@ drop_reasons! {
     FrameOverflow = "frame_overflow",
     /// The frame's hop limit is used up.
     FrameHopLimit = "frame_hop_limit",
+    /// The way out of a source-routed frame is broken and its way back too, or that of a path request is.
+    RouteBroken = "route_broken",
+    /// A sealed frame with a label that we did not hand out, or not lately.
+    UnknownLabel = "unknown_label",
     /// The peering's queue is full.
     QueueFull = "queue_full",
     /// The peering went away with the frame in its queue.
@@ -96,7 +100,7 @@ drop_reasons! {
     SpoofedSource = "spoofed_source",
     /// A lookup answer that nobody asked for, or with a wrong signature.
     BadAnswer = "bad_answer",
-    /// Lookups, resets, cookies or route notices beyond their rate.
+    /// Lookups, resets, cookies, route notices or path requests beyond their rate.
     RateLimited = "rate_limited",
     /// The TUN did not take the packet.
     TunWrite = "tun_write",

@@ -17,6 +17,8 @@ use crate::wire::coords::CoordsRef;
 use crate::wire::frame::{self, Frame, Header, TrafficFrame, TrafficHeader};
 use crate::wire::hello::{HELLO_LEN, Hello};
 use crate::wire::notice::{RouteNotice, RouteTrouble};
+use crate::wire::route::request::PathRequest;
+use crate::wire::route::{self, Hop, MAX_HOPS, Routed};
 use crate::wire::snake::{Bootstrap, Watermark};
 use crate::wire::tree::Announcement;
 use crate::wire::{Reader, broadcast::WakeupBroadcast, varint};
@@ -36,13 +38,16 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("link", link),
     ("node", node),
     ("notice", notice),
+    ("path_request", path_request),
     ("proxy", proxy),
+    ("route", route),
+    ("route_message", route_message),
     ("session", session),
 ];
 
 pub use crate::node::fuzz_body::fuzz_node as node;
 pub use crate::proxy::fuzz_body::fuzz_proxy as proxy;
-pub use crate::session::fuzz_body::fuzz_session_message as session;
+pub use crate::session::fuzz_body::{fuzz_route_message as route_message, fuzz_session_message as session};
 
 static OWN: LazyLock<Keypair> = LazyLock::new(|| Keypair::from_seed(&Seed([1; 32])));
 static PEER: LazyLock<Keypair> = LazyLock::new(|| Keypair::from_seed(&Seed([2; 32])));
@@ -68,7 +73,7 @@ pub fn frame(data: &[u8]) {
         }
         Ok(Frame::Traffic(fields)) => traffic(data, &fields),
         Ok(Frame::RouteNotice(_, body)) => assert_eq!(data.get(frame::HEADER_LEN..), Some(body)),
-        Ok(Frame::Keepalive | Frame::Unknown(_)) => {}
+        Ok(Frame::Keepalive | Frame::Route(_) | Frame::Unknown(_)) => {}
         Err(_) => refused(data),
     }
 }
@@ -157,6 +162,39 @@ pub fn notice(data: &[u8]) {
         let built = frame::route_notice(trouble, &notice);
         assert!(built.is_ok_and(|built| frame::parse(&built) == Ok(Frame::RouteNotice(trouble, data))));
     }
+}
+
+/// The front of a source-routed frame, open and sealed: whatever it says, its cursor comes to the end, what it carries stays as it is, and the way
+/// back is as long as what was taken.
+pub fn route(data: &[u8]) {
+    for is_sealed in [false, true] {
+        let mut frame = PacketBuf::from(data);
+        let Ok(first) = Routed::parse(&frame, is_sealed) else { continue };
+        let (label, inside) = (first.label(&frame), data.get(first.inside_at()..));
+        assert!(inside.is_some() && first.taken(&frame).count() == first.cursor && first.hops <= MAX_HOPS);
+        let steps = if first.is_returning { first.cursor } else { first.hops - first.cursor };
+        for step in 0..=steps {
+            let routed = Routed::parse(&frame, is_sealed);
+            assert!(routed.is_ok_and(|routed| routed.next(&frame).is_some() == (step < steps)));
+            routed.iter().for_each(|routed| routed.take_hop(&mut frame, Hop { port: 1, epoch: 2 }));
+        }
+        assert_eq!((frame.get(first.inside_at()..), first.label(&frame)), (inside, label));
+        first.turn_back(&mut frame);
+        assert!(Routed::parse(&frame, is_sealed).is_ok());
+        let hops: Vec<Hop> = first.taken(&PacketBuf::from(data)).collect();
+        let mut again = PacketBuf::from(inside.unwrap_or_default());
+        let outcome = if is_sealed { route::seal(&mut again, &hops, label) } else { route::wrap(&mut again, &hops) };
+        assert!(outcome.is_ok() && Routed::parse(&again, is_sealed).is_ok_and(|routed| routed.hops == hops.len()));
+    }
+}
+
+/// The front of a path request: what is accepted is what would be written.
+pub fn path_request(data: &[u8]) {
+    let Ok((request, inside_at)) = PathRequest::parse(data) else { return };
+    let mut frame = PacketBuf::from(data.get(inside_at..).unwrap_or_default());
+    assert!(request.wrap(&mut frame).is_ok());
+    assert_eq!(frame.get(frame::HEADER_LEN..), data.get(frame::HEADER_LEN..));
+    assert!(request.way_there().len() == request.cursor && request.way_back().len() == request.cursor);
 }
 
 /// Integers and coordinates: one form each, and distance is a metric.

@@ -140,7 +140,7 @@ fn build(vectors: &Vectors, case: &Value) -> PacketBuf {
             frame::emit_traffic(&mut frame, &header).unwrap();
             frame
         }
-        FrameKind::RouteNotice(_) | FrameKind::Unknown(_) => panic!("{case}"),
+        FrameKind::RouteNotice(_) | FrameKind::Route(_) | FrameKind::Unknown(_) => panic!("{case}"),
     }
 }
 
@@ -176,7 +176,7 @@ fn assert_fields(bytes: &[u8], vectors: &Vectors, case: &Value) {
             assert_eq!(parsed.payload, payload_of(case), "{case}");
             assert_eq!(&bytes[parsed.payload_at..], parsed.payload, "{case}");
         }
-        Frame::RouteNotice(..) | Frame::Unknown(_) => panic!("{case}"),
+        Frame::RouteNotice(..) | Frame::Route(_) | Frame::Unknown(_) => panic!("{case}"),
     }
 }
 
@@ -291,7 +291,7 @@ fn a_captured_session_of_two_reference_nodes_is_understood_and_reproduced() {
                 let watermark = decoded.get("watermark").map(|mark| vectors.watermark(mark));
                 assert_eq!(parsed.watermark, watermark.unwrap_or(Watermark::NONE), "{record}");
             }
-            Frame::RouteNotice(..) | Frame::Unknown(_) => panic!("{record}"),
+            Frame::RouteNotice(..) | Frame::Route(_) | Frame::Unknown(_) => panic!("{record}"),
         }
     }
 }

@@ -87,6 +87,8 @@ pub struct NodeSection {
     pub private_key_file: PathBuf,
     /// Whether the node carries what others send to others.
     pub transit: Transit,
+    /// Whether the node says who it is when somebody traces a path through it.
+    pub answer_trace: bool,
 }
 
 /// `[tun]`
@@ -138,7 +140,7 @@ pub struct PeeringSection {
 }
 
 /// `[session]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SessionSection {
     /// File of the group password; none for sessions with anyone.
@@ -146,6 +148,8 @@ pub struct SessionSection {
     pub password_file: Option<PathBuf>,
     /// What packets are sealed with.
     pub cipher: SessionCipher,
+    /// Whether frames by source routes show relays a label instead of both ends' keys.
+    pub seal_sources: bool,
 }
 
 /// `[discovery]`
@@ -201,7 +205,13 @@ pub struct LogSection {
 
 impl Default for NodeSection {
     fn default() -> Self {
-        Self { private_key_file: DEFAULT_KEY_FILE.into(), transit: Transit::Full }
+        Self { private_key_file: DEFAULT_KEY_FILE.into(), transit: Transit::Full, answer_trace: true }
+    }
+}
+
+impl Default for SessionSection {
+    fn default() -> Self {
+        Self { password_file: None, cipher: SessionCipher::default(), seal_sources: true }
     }
 }
 

@@ -78,6 +78,8 @@ fn answer_to(request: &Request, ok: Value) -> Result<Answer, serde_json::Error> 
         Request::Sessions => read(ok, Answer::Sessions),
         Request::Lookup { .. } => read(ok, Answer::Lookup),
         Request::Ping { .. } => read(ok, Answer::Ping),
+        Request::Trace { .. } => read(ok, Answer::Trace),
+        Request::Path { .. } => read(ok, Answer::Path),
         Request::PeerAdd { .. } | Request::PeerRemove { .. } => read(ok, |()| Answer::Done),
     }
 }
@@ -100,6 +102,8 @@ fn read_command(command: &str, arguments: Value) -> Result<Request, Wrong> {
         "sessions" => bare(Request::Sessions),
         "lookup" => Question::read(arguments).map(|(target, timeout)| Request::Lookup { target, timeout }),
         "ping" => Question::read(arguments).map(|(target, timeout)| Request::Ping { target, timeout }),
+        "trace" => Question::read(arguments).map(|(target, timeout)| Request::Trace { target, timeout }),
+        "path" => Question::read(arguments).map(|(target, timeout)| Request::Path { target, timeout }),
         "peer_add" => PeerArgument::read(arguments).map(|uri| Request::PeerAdd { uri }),
         "peer_remove" => PeerArgument::read(arguments).map(|uri| Request::PeerRemove { uri }),
         _ => Err(Wrong::Command),

@@ -10,7 +10,7 @@
 //! ← {"version":1,"error":{"kind":"unreachable","message":"nobody answered …"}}
 //! ```
 //!
-//! Commands: `status`, `peers`, `tree`, `snake`, `sessions`, `lookup` and `ping` (`target`, optional `timeout_seconds`),
+//! Commands: `status`, `peers`, `tree`, `snake`, `sessions`, `lookup`, `ping`, `trace` and `path` (`target`, optional `timeout_seconds`),
 //! `peer_add` and `peer_remove` (`uri`). What stands after `ok` are the types of [`node::status`](crate::node::status), a
 //! [`Peers`] for `peers`, and `null` for `peer_add` and `peer_remove`. `docs/control-protocol.md` tells it to other programs.
 
@@ -26,7 +26,8 @@ pub use decode::{AnswerError, decode_reply, decode_request};
 use crate::addr::Destination;
 use crate::config::PeerUri;
 use crate::node::Target;
-use crate::node::status::{LookupAnswer, PeerStatus, PingAnswer, SessionStatus, SnakeStatus, Status, TreeStatus};
+use crate::node::status::{LookupAnswer, PathStatus, PeerStatus, PingAnswer, SessionStatus, SnakeStatus};
+use crate::node::status::{Status, TraceAnswer, TreeStatus};
 use crate::time::Duration;
 
 /// The version that every line carries.
@@ -67,6 +68,20 @@ pub enum Request {
         /// When to give up.
         timeout: Duration,
     },
+    /// Which way packets to a node go, hop by hop.
+    Trace {
+        /// To whom.
+        target: Target,
+        /// When to give up.
+        timeout: Duration,
+    },
+    /// Which ways to a node there are.
+    Path {
+        /// To whom.
+        target: Target,
+        /// When to give up.
+        timeout: Duration,
+    },
     /// Dial a peer from now on, until the daemon stops.
     PeerAdd {
         /// Where.
@@ -97,6 +112,10 @@ pub enum Answer {
     Lookup(LookupAnswer),
     /// To [`Request::Ping`].
     Ping(PingAnswer),
+    /// To [`Request::Trace`].
+    Trace(TraceAnswer),
+    /// To [`Request::Path`].
+    Path(PathStatus),
     /// To [`Request::PeerAdd`] and [`Request::PeerRemove`].
     Done,
 }
@@ -185,9 +204,10 @@ impl Request {
             uri: Option<String>,
         }
         let (target, timeout_seconds) = match self {
-            Self::Lookup { target, timeout } | Self::Ping { target, timeout } => {
-                (Some(TargetText(*target).to_string()), Some(timeout.as_secs_f64()))
-            }
+            Self::Lookup { target, timeout }
+            | Self::Ping { target, timeout }
+            | Self::Trace { target, timeout }
+            | Self::Path { target, timeout } => (Some(TargetText(*target).to_string()), Some(timeout.as_secs_f64())),
             _ => (None, None),
         };
         let uri = match self {
@@ -208,6 +228,8 @@ impl Request {
             Self::Sessions => "sessions",
             Self::Lookup { .. } => "lookup",
             Self::Ping { .. } => "ping",
+            Self::Trace { .. } => "trace",
+            Self::Path { .. } => "path",
             Self::PeerAdd { .. } => "peer_add",
             Self::PeerRemove { .. } => "peer_remove",
         }

@@ -22,6 +22,8 @@ fn all_requests() -> Vec<Request> {
         Request::Lookup { target: Target::Key(KEY), timeout },
         Request::Lookup { target: subnet, timeout },
         Request::Ping { target: address, timeout: MAX_TIMEOUT },
+        Request::Trace { target: address, timeout },
+        Request::Path { target: Target::Key(KEY), timeout },
         Request::PeerAdd { uri: uri.clone() },
         Request::PeerRemove { uri },
     ]

@@ -36,7 +36,7 @@ use crate::buf::PacketBuf;
 use crate::keys::PublicKey;
 use crate::time::{Duration, Instant};
 use crate::wire::DecodeError;
-use crate::wire::frame::{self, FrameKind, Header};
+use crate::wire::frame::{self, Header};
 use crate::wire::hello::{HELLO_LEN, Hello, HelloError};
 
 /// How long the whole exchange of hellos and proofs may take: the reference's limit (specification §9).
@@ -271,7 +271,7 @@ impl Link {
     pub fn handle_beside(&mut self, frame: &[u8], now: Instant) -> bool {
         let State::Open(open) = &mut self.state else { return false };
         let header = Header::parse(frame);
-        let counts = header.is_ok_and(|header| header.kind == FrameKind::Traffic && header.len == frame.len());
+        let counts = header.is_ok_and(|header| header.kind.is_traffic() && header.len == frame.len());
         if counts {
             open.silence_deadline = now + SILENCE_TIMEOUT;
         }

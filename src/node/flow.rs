@@ -46,6 +46,11 @@ pub(super) fn of_frame(frame: &[u8]) -> Flow {
     frame::traffic_keys(frame).map_or(PROTOCOL_FLOW, |keys| hash(keys))
 }
 
+/// The flow of sealed frames: whatever has the same label.
+pub(super) const fn of_label(label: u64) -> Flow {
+    mix(1, label)
+}
+
 fn hash(bytes: &[u8]) -> u64 {
     bytes.as_chunks().0.iter().fold(0, |hash, word| mix(hash, u64::from_be_bytes(*word)))
 }

@@ -84,7 +84,7 @@ fn peer(key: PublicKey) -> PeerInfo {
         uri: String::new(),
         inbound: true,
         authenticated: false,
-        extensions: Extensions::ROUTE_NOTICES,
+        extensions: Extensions::ROUTE_NOTICES.and(Extensions::SOURCE_ROUTES),
     }
 }
 

@@ -7,13 +7,13 @@ use crate::ip::firewall::{self, InboundVerdict};
 use crate::ip::{Ipv6View, offload};
 use crate::keys::PublicKey;
 use crate::node::flow::{self, PROTOCOL_FLOW};
+use crate::node::routes::CameBy;
 use crate::node::{MAX_TUN_BACKLOG, Node, PeerMisbehaved, Port};
 use crate::router::{Delivery, Verdict};
-use crate::session::Opened;
 use crate::time::Instant;
 use crate::wire::frame::{self, FrameKind, Header};
 use crate::wire::session::lookup::{LookupAnswer, LookupQuestion};
-use crate::wire::session::{LOOKUP_ANSWER, LOOKUP_QUESTION};
+use crate::wire::session::{DATA, LOOKUP_ANSWER, LOOKUP_QUESTION};
 
 impl Node {
     /// Takes one whole frame from a peering.
@@ -25,6 +25,7 @@ impl Node {
         peering.received_bytes += frame.len() as u64;
         let result = match Header::parse(&frame) {
             Ok(header) if header.kind == FrameKind::Traffic => self.handle_traffic(from, frame, now),
+            Ok(Header { kind: FrameKind::Route(kind), .. }) => self.handle_routed(from, kind, frame, now),
             _ => frame::parse(&frame)
                 .map_err(PeerMisbehaved::from)
                 .and_then(|parsed| self.router.handle_protocol_frame(from, &parsed, now)),
@@ -45,8 +46,9 @@ impl Node {
             }
             Verdict::Drop(reason) => self.drops.count(reason),
             Verdict::Deliver(delivery) => {
+                let came_by = CameBy::Itself(frame::extra_of(&frame));
                 frame.advance(delivery.payload_at);
-                if let Err(reason) = self.deliver(&delivery, frame, now) {
+                if let Err(reason) = self.deliver(&delivery, frame, came_by, now) {
                     self.drops.count(reason);
                 }
             }
@@ -55,7 +57,13 @@ impl Node {
     }
 
     /// Handles a payload that ended here: because it is for us, or because nobody is nearer to its key.
-    fn deliver(&mut self, delivery: &Delivery, message: PacketBuf, now: Instant) -> Result<(), DropReason> {
+    pub(super) fn deliver(
+        &mut self,
+        delivery: &Delivery,
+        message: PacketBuf,
+        came_by: CameBy,
+        now: Instant,
+    ) -> Result<(), DropReason> {
         let kind = *message.first().ok_or(DropReason::MalformedMessage)?;
         if kind == LOOKUP_QUESTION {
             return self.answer_lookup(&delivery.source_key, &message, now);
@@ -66,14 +74,20 @@ impl Node {
         if kind == LOOKUP_ANSWER {
             return self.handle_lookup_answer(&delivery.source_key, &message, now);
         }
-        match self.sessions.open(&delivery.source_key, message, now)? {
-            Opened::Packet(packet) => self.admit_inbound(&delivery.source_key, packet, now),
-            Opened::Nothing => Ok(()),
+        let opened = self.sessions.open(&delivery.source_key, message, now)?;
+        if kind == DATA {
+            self.note_way(&delivery.source_key, came_by, now);
         }
+        self.take_opened(&delivery.source_key, opened, now)
     }
 
     /// Gives a decrypted packet to the host, if its sender may send it and the host wants it.
-    fn admit_inbound(&mut self, from: &PublicKey, packet: PacketBuf, now: Instant) -> Result<(), DropReason> {
+    pub(super) fn admit_inbound(
+        &mut self,
+        from: &PublicKey,
+        packet: PacketBuf,
+        now: Instant,
+    ) -> Result<(), DropReason> {
         let view = Ipv6View::parse(&packet).map_err(|_| DropReason::MalformedPacket)?;
         let ours = view.destination() == self.address.ip() || self.subnet.contains(view.destination());
         if !ours || !may_send_from(from, view.source()) {

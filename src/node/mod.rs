@@ -18,9 +18,11 @@ mod outbound;
 pub mod outbox;
 pub mod pacer;
 mod peering;
+mod questions;
 mod report;
 pub mod requests;
 pub mod resolver;
+pub mod routes;
 pub mod status;
 mod transmit;
 pub mod waiting;
@@ -35,18 +37,20 @@ use crate::drops::{DropCounters, DropReason};
 use crate::ip::firewall::{Firewall, Policy};
 use crate::keys::{Keypair, PublicKey};
 use crate::node::peering::Peering;
-use crate::node::requests::{Asked, Request, Requests};
+use crate::node::requests::Requests;
 use crate::node::resolver::Resolver;
+use crate::node::routes::Routes;
 use crate::node::waiting::Waiting;
 use crate::rng::Rng;
-use crate::router::{PortsExhausted, Profile, Router, RouterConfig, RouterEvent, Transit, Verdict};
+use crate::router::{PortsExhausted, Profile, Router, RouterConfig, RouterEvent, Rules, Transit, Verdict};
 use crate::session::{SessionConfig, SessionEvent, Sessions};
-use crate::time::{Duration, Instant, UnixClock, UnixMillis};
+use crate::time::{Instant, UnixClock, UnixMillis};
 use crate::wire::coords::Coords;
 use crate::wire::extensions::Extensions;
 
 pub use crate::node::peering::PeerInfo;
 pub use crate::node::requests::RequestId;
+pub use crate::node::routes::RouteConfig;
 pub use crate::node::transmit::PeerPolicy;
 pub use crate::router::{PeerKind, PeerMisbehaved, Port};
 
@@ -76,20 +80,27 @@ pub struct NodeConfig {
     pub profile: Profile,
     /// Whether we carry what others send to others.
     pub transit: Transit,
+    /// Source routes.
+    pub routes: RouteConfig,
 }
 
 impl NodeConfig {
     /// What peers have to be told that this node understands, apart from what concerns the link.
     pub const fn extensions(&self) -> Extensions {
-        let rules = &self.profile.rules;
-        let transit = if rules.transit { self.transit.extensions() } else { Extensions::NONE };
-        rules.extensions().and(transit)
+        let transit = if self.profile.rules.transit { self.transit.extensions() } else { Extensions::NONE };
+        self.rules().extensions().and(transit)
+    }
+
+    /// The router's rules. A node that never carries takes no part in source routes, so that none leads through it.
+    const fn rules(&self) -> Rules {
+        let rules = self.profile.rules;
+        Rules { source_routes: rules.source_routes && !matches!(self.transit, Transit::Never), ..rules }
     }
 }
 
 impl std::fmt::Debug for NodeConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { mtu, psk: _, aes, firewall, max_routes, max_sessions, profile, transit } = self;
+        let Self { mtu, psk: _, aes, firewall, max_routes, max_sessions, profile, transit, routes } = self;
         f.debug_struct("NodeConfig")
             .field("mtu", mtu)
             .field("aes", aes)
@@ -98,6 +109,7 @@ impl std::fmt::Debug for NodeConfig {
             .field("max_sessions", max_sessions)
             .field("profile", profile)
             .field("transit", transit)
+            .field("routes", routes)
             .finish_non_exhaustive()
     }
 }
@@ -113,6 +125,7 @@ impl Default for NodeConfig {
             max_sessions: 4_096,
             profile: Profile::improved(),
             transit: Transit::Full,
+            routes: RouteConfig::default(),
         }
     }
 }
@@ -146,6 +159,10 @@ pub enum Event {
     Lookup(RequestId, Option<status::LookupAnswer>),
     /// The answer to [`Node::ping`]; `None` if nobody answered in time.
     Ping(RequestId, Option<status::PingAnswer>),
+    /// The answer to [`Node::trace`]; `None` if the target's key is not known.
+    Trace(RequestId, Option<status::TraceAnswer>),
+    /// The answer to [`Node::path`]; `None` if there is no session.
+    Path(RequestId, Option<status::PathStatus>),
 }
 
 /// One node of the overlay, without I/O.
@@ -163,6 +180,7 @@ pub struct Node {
     waiting: Waiting,
     firewall: Firewall,
     requests: Requests,
+    routes: Routes,
 
     peerings: BTreeMap<Port, Peering>,
     /// How many of them should have short frames.
@@ -191,7 +209,7 @@ impl Node {
         let router_config = RouterConfig {
             initial_sequence: unix.0,
             max_routes: config.max_routes,
-            rules: config.profile.rules,
+            rules: config.rules(),
             transit: config.transit,
             timings: config.profile.timings,
             ..RouterConfig::default()
@@ -213,6 +231,7 @@ impl Node {
             resolver: Resolver::default(),
             waiting: Waiting::default(),
             requests: Requests::default(),
+            routes: Routes::new(config.routes, now),
             peerings: BTreeMap::new(),
             slow_peerings: 0,
             ready: BTreeSet::new(),
@@ -279,48 +298,10 @@ impl Node {
         self.ready.remove(&port);
         self.paced.retain(|(_, paced)| *paced != port);
         self.drops.add(DropReason::PeeringClosed, peering.outbox.len() as u64);
+        let hop = self.router.hop(port);
         self.router.remove_peer(port, now);
+        hop.iter().for_each(|hop| self.routes.lose_peering(*hop, now));
         self.settle(now);
-    }
-
-    /// Finds out who owns a destination. The answer is an [`Event::Lookup`], within `timeout`.
-    pub fn lookup(&mut self, target: Destination, timeout: Duration, now: Instant) -> RequestId {
-        let id = self.requests.open(Asked::Lookup(target), timeout, now);
-        if let Some(owner) = self.owner_of(&target) {
-            self.resolved(&target, owner, now);
-        } else {
-            self.resolver.ask(target, now + timeout, &mut self.rng, now);
-        }
-        self.settle(now);
-        id
-    }
-
-    /// Pings a node inside the session with it. The answer is an [`Event::Ping`], within `timeout`.
-    pub fn ping(&mut self, target: Target, timeout: Duration, now: Instant) -> RequestId {
-        let key = match target {
-            Target::Key(key) => Some(key),
-            Target::Address(destination) => self.owner_of(&destination),
-        };
-        let own = self.keypair.public();
-        let id = match (key, target) {
-            (Some(key), _) if key == own => {
-                let id = self.requests.open(Asked::Ping(key), timeout, now);
-                self.on_pong(key, id, Duration::ZERO);
-                id
-            }
-            (Some(key), _) => {
-                let id = self.requests.open(Asked::Ping(key), timeout, now);
-                self.sessions.ping(&key, id.0, now);
-                id
-            }
-            (None, Target::Address(destination)) => {
-                self.resolver.ask(destination, now + timeout, &mut self.rng, now);
-                self.requests.open(Asked::PingUnresolved(destination), timeout, now)
-            }
-            (None, Target::Key(key)) => self.requests.open(Asked::Ping(key), timeout, now),
-        };
-        self.settle(now);
-        id
     }
 
     /// Acts on every deadline that has come.
@@ -335,11 +316,11 @@ impl Node {
             self.drops.count(DropReason::WaitingRoom);
             self.reject(&packet, outbound::Rejection::AddressUnreachable, now);
         }
+        self.routes.handle_timeout(now);
+        self.answer_later(now);
+        self.expire_traces(now);
         for (id, request) in self.requests.take_expired(now) {
-            self.events.push_back(match request.asked {
-                Asked::Lookup(_) => Event::Lookup(id, None),
-                Asked::Ping(_) | Asked::PingUnresolved(_) => Event::Ping(id, None),
-            });
+            self.give_up_question(id, request.asked, now);
         }
         self.settle(now);
     }
@@ -365,6 +346,7 @@ impl Node {
             self.resolver.poll_timeout(),
             self.waiting.poll_timeout(),
             self.requests.poll_timeout(),
+            self.routes.poll_timeout(),
             self.paced.first().map(|(at, _)| *at),
         ]
         .into_iter()
@@ -397,8 +379,9 @@ impl Node {
             }
             while let Some((to, message)) = self.sessions.poll_transmit() {
                 busy = true;
-                self.send_to(&to, message, flow::PROTOCOL_FLOW, now);
+                self.send_control(&to, message, now);
             }
+            busy |= self.run_errands(now);
             while let Some(question) = self.resolver.poll_question(now) {
                 busy = true;
                 self.send_question(&question, now);
@@ -448,40 +431,13 @@ impl Node {
                 self.events.push_back(Event::SessionUp(key));
                 self.learn(key, now);
             }
-            SessionEvent::Down(key) => self.events.push_back(Event::SessionDown(key)),
-            SessionEvent::Pong { key, id, rtt } => self.on_pong(key, RequestId(id), rtt),
-            SessionEvent::CoordinatesChanged(_) => {}
-        }
-    }
-
-    fn on_pong(&mut self, key: PublicKey, id: RequestId, rtt: Duration) {
-        for (id, _) in self.requests.take(|open, request| open == id && request.asked == Asked::Ping(key)) {
-            let answer = status::PingAnswer {
-                key,
-                address: Address::of(&key).to_string(),
-                rtt_seconds: rtt.as_secs_f64(),
-                routed_by: self.routed_by(&key).to_owned(),
-            };
-            self.events.push_back(Event::Ping(id, Some(answer)));
-        }
-    }
-
-    /// The owner of a destination became known: whoever waited for that goes on.
-    fn resolved(&mut self, destination: &Destination, owner: PublicKey, now: Instant) {
-        let waits = |request: &Request| matches!(request.asked, Asked::Lookup(to) | Asked::PingUnresolved(to) if to == *destination);
-        for (id, request) in self.requests.take(|_, request| waits(request)) {
-            if let Asked::Lookup(target) = request.asked {
-                let seconds = now.saturating_since(request.at).as_secs_f64();
-                let address = Address::of(&owner).to_string();
-                let answer = status::LookupAnswer { target: target.ip().to_string(), key: owner, address, seconds };
-                self.events.push_back(Event::Lookup(id, Some(answer)));
-            } else {
-                self.requests.reopen(id, Request { asked: Asked::Ping(owner), ..request });
-                self.sessions.ping(&owner, id.0, now);
+            SessionEvent::Down(key) => {
+                self.routes.forget(&key);
+                self.events.push_back(Event::SessionDown(key));
             }
-        }
-        for packet in self.waiting.take(destination) {
-            self.send_packet(packet, *destination, now);
+            SessionEvent::Silent(key) => self.routes.silent(&key, now),
+            SessionEvent::Pong { key, id, rtt } => self.on_pong(key, RequestId(id), rtt, now),
+            SessionEvent::CoordinatesChanged(_) => {}
         }
     }
 

@@ -9,8 +9,8 @@ use crate::node::flow::{self, Flow, PROTOCOL_FLOW};
 use crate::node::outbox::Outbox;
 use crate::node::resolver::{self, Question};
 use crate::node::{Node, Port};
-use crate::router::Verdict;
-use crate::session::{PACKET_OVERHEAD, Sealed};
+use crate::router::{Router, Verdict};
+use crate::session::{PACKET_OVERHEAD, Sealed, Sessions};
 use crate::time::{Duration, Instant};
 use crate::wire::coords::Coords;
 use crate::wire::frame::{self, MAX_FRAME_LEN};
@@ -122,7 +122,7 @@ impl Node {
             return usize::MAX;
         }
         let coords = self.coords_for(to);
-        let port = self.router.first_hop(to, coords, now);
+        let port = self.routes.first_port(to).or_else(|| self.router.first_hop(to, coords, now));
         match port.and_then(|port| self.peerings.get(&port)) {
             Some(peering) if peering.is_slow() => {
                 let nowhere = Coords::default();
@@ -136,7 +136,7 @@ impl Node {
     fn seal_packet(&mut self, packet: PacketBuf, destination: Destination, owner: &PublicKey, now: Instant) {
         let flow = flow::of_packet(&packet);
         match self.sessions.seal(owner, packet, now) {
-            Sealed::Ready(message) => self.send_to(owner, message, flow, now),
+            Sealed::Ready(message) => self.send_sealed(owner, message, flow, now),
             Sealed::NotReady(packet) => self.keep(packet, destination, now),
             Sealed::Drop(reason) => self.drops.count(reason),
         }
@@ -172,8 +172,7 @@ impl Node {
     /// Puts the frame header before a message and queues it at the peering it has to take.
     pub(super) fn send_to(&mut self, to: &PublicKey, mut message: PacketBuf, flow: Flow, now: Instant) {
         // Not through `coords_for`: the router is borrowed mutably beside the sessions.
-        let root = self.router.root().key;
-        let coords = self.sessions.coordinates(to).filter(|(of_root, _)| **of_root == root).map(|(_, coords)| coords);
+        let coords = coords_in_tree(&self.sessions, &self.router, to);
         match self.router.originate(to, coords, &mut message, now) {
             Verdict::Forward(port) => self.queue_traffic(port, message, flow, now),
             Verdict::Drop(reason) => self.drops.count(reason),
@@ -184,8 +183,7 @@ impl Node {
 
     /// A node's coordinates, if it told us and they belong to our tree.
     pub(super) fn coords_for(&self, to: &PublicKey) -> Option<&Coords> {
-        let root = self.router.root().key;
-        self.sessions.coordinates(to).filter(|(of_root, _)| **of_root == root).map(|(_, coords)| coords)
+        coords_in_tree(&self.sessions, &self.router, to)
     }
 
     pub(super) fn send_question(&mut self, question: &Question, now: Instant) {
@@ -221,4 +219,10 @@ impl Node {
             self.give_to_host(error);
         }
     }
+}
+
+/// A node's coordinates, if it told us and they belong to our tree.
+pub(super) fn coords_in_tree<'a>(sessions: &'a Sessions, router: &Router, of: &PublicKey) -> Option<&'a Coords> {
+    let root = router.root().key;
+    sessions.coordinates(of).filter(|(of_root, _)| **of_root == root).map(|(_, coords)| coords)
 }

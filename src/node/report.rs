@@ -83,6 +83,9 @@ impl Node {
 
     /// How a frame to this node would be routed.
     pub(super) fn routed_by(&self, key: &PublicKey) -> &'static str {
+        if self.routes.has_route(key) {
+            return "route";
+        }
         if self.coords_for(key).is_some_and(|coords| !coords.is_empty()) { "tree" } else { "snake" }
     }
 }

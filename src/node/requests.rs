@@ -1,4 +1,4 @@
-//! Questions of people: `pineconectl lookup` and `pineconectl ping`. Each has a deadline and gets exactly one answer.
+//! Questions of people: `pineconectl lookup`, `ping`, `trace` and `path`. Each has a deadline and gets exactly one answer.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +22,44 @@ pub enum Asked {
     PingUnresolved(Destination),
     /// A ping to a known key.
     Ping(PublicKey),
+    /// The same for traces and for paths, which begin with a ping.
+    TraceUnresolved(Destination),
+    /// Which way packets to a node go.
+    Trace(PublicKey),
+    /// Like [`Asked::TraceUnresolved`].
+    PathUnresolved(Destination),
+    /// Which ways to a node there are.
+    Path(PublicKey),
+}
+
+impl Asked {
+    /// The same question, once the key is known; `None` if it is not what was waited for.
+    pub fn with_key(self, key: PublicKey) -> Option<Self> {
+        match self {
+            Self::PingUnresolved(_) => Some(Self::Ping(key)),
+            Self::TraceUnresolved(_) => Some(Self::Trace(key)),
+            Self::PathUnresolved(_) => Some(Self::Path(key)),
+            _ => None,
+        }
+    }
+
+    /// The destination whose key is waited for.
+    pub fn unresolved(self) -> Option<Destination> {
+        match self {
+            Self::Lookup(to) | Self::PingUnresolved(to) | Self::TraceUnresolved(to) | Self::PathUnresolved(to) => {
+                Some(to)
+            }
+            Self::Ping(_) | Self::Trace(_) | Self::Path(_) => None,
+        }
+    }
+
+    /// The node that a ping was sent to.
+    pub fn pinged(self) -> Option<PublicKey> {
+        match self {
+            Self::Ping(key) | Self::Trace(key) | Self::Path(key) => Some(key),
+            _ => None,
+        }
+    }
 }
 
 /// An open question.
@@ -54,6 +92,11 @@ impl Requests {
         let id = RequestId(self.next);
         self.open.insert(id, Request { asked, at: now, deadline: now + timeout });
         id
+    }
+
+    /// Whether a question waits for its answer.
+    pub fn is_open(&self, id: RequestId) -> bool {
+        self.open.contains_key(&id)
     }
 
     /// Takes the questions that `wanted` picks.

@@ -122,3 +122,83 @@ pub struct PingAnswer {
     /// How the request was routed: `tree` or `snake`.
     pub routed_by: String,
 }
+
+/// The ways to another node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PathStatus {
+    /// Its key.
+    pub key: PublicKey,
+    /// Its overlay address.
+    pub address: String,
+    /// How frames to it are routed now: `route`, `tree` or `snake`.
+    pub stage: String,
+    /// Why, for people.
+    pub reason: String,
+    /// How they would be routed without a route: `tree` or `snake`.
+    pub without_route: String,
+    /// Round trip of that way, as far as it was measured.
+    pub without_route_rtt_seconds: Option<f64>,
+    /// The routes that are known.
+    pub candidates: Vec<PathCandidate>,
+}
+
+/// One route.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PathCandidate {
+    /// The peer that it begins with.
+    pub first_peer: Option<PublicKey>,
+    /// The port of that peering.
+    pub first_port: Port,
+    /// Links that it takes.
+    pub hops: usize,
+    /// Least round trip of the last probes.
+    pub rtt_seconds: Option<f64>,
+    /// Probes that were answered.
+    pub probes_answered: u32,
+    /// Seconds since it was found.
+    pub age_seconds: f64,
+    /// Whether relays see a label instead of both ends' keys.
+    pub sealed: bool,
+    /// Whether it is the one in use.
+    pub used: bool,
+}
+
+/// The answer to [`Node::trace`](super::Node::trace).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TraceAnswer {
+    /// Who was asked for.
+    pub key: PublicKey,
+    /// Its overlay address.
+    pub address: String,
+    /// How frames to it are routed here: `route`, `tree` or `snake`.
+    pub stage: String,
+    /// Whether the trace came to the end.
+    pub reached: bool,
+    /// Round trip to the node itself, by a ping inside the session.
+    pub rtt_seconds: Option<f64>,
+    /// This node, and those behind it.
+    pub hops: Vec<TraceHop>,
+}
+
+/// One node on the way. What others say of themselves is their word.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TraceHop {
+    /// Its number; 0 is this node.
+    pub hop: u32,
+    /// `this node`, `forwards`, `destination`, `hidden`, `silent`, `plain`, `broken` or `nowhere`.
+    pub state: String,
+    /// Its key, if it says so.
+    pub key: Option<PublicKey>,
+    /// Its overlay address.
+    pub address: Option<String>,
+    /// Round trip of the trace to it.
+    pub rtt_seconds: Option<f64>,
+    /// How it forwards there: `route`, `tree` or `snake`.
+    pub stage: Option<String>,
+    /// Why, for people.
+    pub why: String,
+    /// What carries the peering that it forwards by, e.g. `tls`.
+    pub link: Option<String>,
+    /// The round trip of that peering.
+    pub link_rtt_seconds: Option<f64>,
+}

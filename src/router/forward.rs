@@ -11,11 +11,11 @@ use crate::wire::frame::{self, Frame, TrafficFrame, TrafficHeader};
 use crate::wire::snake::Watermark;
 
 /// What a frame starts with (specification §7). Nobody looks at it unless hop limiting is on.
-const HOP_LIMIT: u8 = 10;
+pub(super) const HOP_LIMIT: u8 = 10;
 /// Coordinates of up to this depth are decoded once per frame rather than once per neighbour.
 const DECODED_PORTS: usize = 24;
 /// The port of what we send ourselves.
-const OURSELVES: Port = 0;
+pub(super) const OURSELVES: Port = 0;
 
 /// A frame's next station.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

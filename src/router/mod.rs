@@ -9,6 +9,7 @@
 //! - `peers`: the peerings and what they announced; `tree`, `announce`: the spanning tree;
 //! - `snake`: routes that bootstraps left; `notices`: news of their end; `broadcast`: wakeup broadcasts;
 //! - `next_hop`, `forward`: from state to verdict; `siblings`: several peerings with one node; `transit`: nodes that do not carry;
+//! - `routes`: frames that say themselves where they go;
 //! - `profile`: where we may differ from the reference, and by how much;
 //! - `fair`, `budget`, `damping`, `outgoing`, `events`, `timers`: what keeps it bounded, and in time.
 
@@ -25,6 +26,7 @@ mod notices;
 mod outgoing;
 mod peers;
 mod profile;
+mod routes;
 mod siblings;
 mod snake;
 pub mod status;
@@ -44,6 +46,7 @@ pub use self::api::{
 };
 pub use self::peers::PortsExhausted;
 pub use self::profile::{Profile, Rules};
+pub use self::routes::{PathVerdict, RoutedVerdict, TraceStep};
 pub use self::timers::{RouterTimer, Timings};
 pub use self::transit::Transit;
 
@@ -58,6 +61,7 @@ use self::snake::Snake;
 use self::timers::Timers;
 use self::transit::Leaves;
 use self::tree::Tree;
+use crate::bounded::TokenBucket;
 use crate::buf::PacketBuf;
 use crate::drops::{DropCounters, DropReason};
 use crate::keys::{Keypair, PublicKey};
@@ -88,6 +92,11 @@ pub struct Router {
     broadcasts: Broadcasts,
     tree_pool: Pool,
     snake_pool: Pool,
+    /// The number of the last peering that routes can lead through, and how many there are.
+    last_epoch: u32,
+    routable: usize,
+    /// Path requests of all peers.
+    path_requests: TokenBucket,
     timers: Timers,
     outgoing: Queues,
     events: Events,
@@ -117,6 +126,9 @@ impl Router {
             broadcasts: Broadcasts::new(now + config.timings.broadcast, now),
             tree_pool: Pool::new(now),
             snake_pool: Pool::new(now),
+            last_epoch: routes::first_epoch(config.initial_sequence, &own),
+            routable: 0,
+            path_requests: TokenBucket::new(routes::REQUESTS_OF_ALL.0, routes::REQUESTS_OF_ALL.1, now),
             timers,
             outgoing: Queues::default(),
             events: Events::default(),
@@ -144,10 +156,11 @@ impl Router {
         Ok(port)
     }
 
-    fn add_peer_at(&mut self, port: Port, peer: Peer, now: Instant) {
+    fn add_peer_at(&mut self, port: Port, mut peer: Peer, now: Instant) {
         if self.transit_of(&peer) == Transit::Never {
             self.leaves.insert(peer.key, port);
         }
+        self.number(&mut peer);
         self.peers.insert(port, peer);
         if !self.timers.is_set(RouterTimer::Maintenance) {
             self.timers.set(RouterTimer::Maintenance, now + self.config.timings.maintenance);
@@ -159,6 +172,7 @@ impl Router {
     pub fn remove_peer(&mut self, port: Port, now: Instant) {
         self.forget_signers(port);
         let Some(peer) = self.peers.remove(port) else { return };
+        self.strike(&peer);
         self.drops.add(DropReason::PeeringClosed, self.outgoing.forget(port) as u64);
         self.events.forget(port);
         self.leaves.remove(peer.key, port);
@@ -213,7 +227,7 @@ impl Router {
                 Ok(())
             }
             Frame::RouteNotice(trouble, body) => self.handle_notice(from, *trouble, body, now),
-            Frame::Traffic(_) | Frame::Unknown(_) => {
+            Frame::Traffic(_) | Frame::Route(_) | Frame::Unknown(_) => {
                 self.drops.count(DropReason::UnknownFrame);
                 Ok(())
             }

@@ -5,7 +5,7 @@
 
 use super::budget::Allowance;
 use super::next_hop::Rank;
-use super::{MAX_PORT, PeerKind, Port, notices};
+use super::{MAX_PORT, PeerKind, Port, notices, routes};
 use crate::bounded::TokenBucket;
 use crate::keys::PublicKey;
 use crate::time::{Duration, Instant};
@@ -51,10 +51,15 @@ pub(super) struct Peer {
     pub(super) extensions: Extensions,
     /// Keys in its route notices.
     pub(super) notices: TokenBucket,
+    /// Its number among all peerings; [`routes::NO_EPOCH`] if the peer does not understand source routes.
+    pub(super) epoch: u32,
+    /// Its path requests.
+    pub(super) path_requests: TokenBucket,
 }
 
 impl Peer {
     pub(super) fn new(key: PublicKey, kind: PeerKind, extensions: Extensions, now: Instant) -> Self {
+        let (rate, burst) = routes::REQUESTS_OF_PEER;
         Self {
             key,
             kind,
@@ -66,6 +71,8 @@ impl Peer {
             snake_checks: Allowance::for_single_checks(now),
             extensions,
             notices: TokenBucket::new(notices::RATE, notices::BURST, now),
+            epoch: routes::NO_EPOCH,
+            path_requests: TokenBucket::new(rate, burst, now),
         }
     }
 

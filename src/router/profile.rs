@@ -33,6 +33,9 @@ pub struct Rules {
     pub siblings: bool,
     /// Nodes that do not want to carry for others are left out where there is another way.
     pub transit: bool,
+    /// Frames can say themselves which peerings they take, as far as those at both ends announced to understand that: see
+    /// [`Extensions::SOURCE_ROUTES`].
+    pub source_routes: bool,
 }
 
 impl Rules {
@@ -48,6 +51,7 @@ impl Rules {
             notices: false,
             siblings: false,
             transit: false,
+            source_routes: false,
         }
     }
 
@@ -63,6 +67,7 @@ impl Rules {
             notices: true,
             siblings: true,
             transit: true,
+            source_routes: true,
         }
     }
 }
@@ -70,7 +75,8 @@ impl Rules {
 impl Rules {
     /// What peers have to be told that we understand.
     pub const fn extensions(&self) -> Extensions {
-        if self.notices { Extensions::ROUTE_NOTICES } else { Extensions::NONE }
+        let notices = if self.notices { Extensions::ROUTE_NOTICES } else { Extensions::NONE };
+        notices.and(if self.source_routes { Extensions::SOURCE_ROUTES } else { Extensions::NONE })
     }
 }
 

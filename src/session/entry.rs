@@ -153,6 +153,7 @@ impl Session {
                 self.tell_place(shared, now);
                 Ok(Opened::Packet(message))
             }
+            Contents::Control(Control::Route(message)) => Ok(Opened::Route(message)),
             Contents::Control(control) => {
                 self.handle_control(shared, control, now);
                 Ok(Opened::Nothing)
@@ -244,6 +245,15 @@ impl Session {
         }
     }
 
+    /// Seals a control message that nobody has to answer, if the session works.
+    pub(super) fn seal_control(&mut self, shared: &mut Shared, text: &[u8], now: Instant) -> Option<PacketBuf> {
+        let keys = self.keys.for_sealing(now).filter(|_| self.up)?;
+        let mut message = PacketBuf::from(text);
+        let sealed = keys.seal(&mut message);
+        self.note_sent(shared, false, now);
+        sealed.then_some(message)
+    }
+
     /// Makes sure that the session's deadline is not after `at`.
     pub(super) fn arm(&mut self, at: Option<Instant>) {
         if let Some(at) = at {
@@ -284,7 +294,7 @@ impl Session {
             }
             Control::Ping(id) => self.send(shared, &Control::Pong(id), now),
             Control::Pong(id) => self.handle_pong(shared, id, now),
-            Control::Keepalive | Control::Unknown => {}
+            Control::Keepalive | Control::Route(_) | Control::Unknown => {}
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::payload::Offer;
+use super::payload::{Contents, Control, Offer};
 use super::{Opened, Sealed, SessionConfig, Sessions};
 use crate::buf::PacketBuf;
 use crate::keys::{Keypair, PublicKey, Seed};
@@ -43,6 +43,14 @@ pub fn fuzz_session_message(data: &[u8]) {
     }
     exchange(&mut us, &mut them, now);
     assert!(carries(&mut them, &mut us, now), "bytes without keys ended a session");
+}
+
+/// What is said about routes: whatever is accepted is read again as it is written.
+pub fn fuzz_route_message(data: &[u8]) {
+    let Ok(Contents::Control(Control::Route(message))) = Contents::parse(data) else { return };
+    let bytes = message.encode();
+    assert!(data.starts_with(&bytes));
+    assert_eq!(Contents::parse(&bytes), Ok(Contents::Control(Control::Route(message))));
 }
 
 fn sessions(n: u8, now: Instant) -> Sessions {

@@ -16,13 +16,14 @@
 //! | `handshake`, `noise` | the Noise handshake, and its symmetric half |
 //! | `keys`, `replay`, `aead` | transport keys in their three slots, the replay window, the ciphers |
 //! | `liveness`, `place` | is the other side there; where is it, and does it know where we are |
-//! | `payload` | what is inside the encryption |
+//! | `payload`, `route` | what is inside the encryption |
 
 mod aead;
 mod replay;
 mod noise;
 mod handshake;
 mod payload;
+mod route;
 mod gate;
 mod keys;
 mod timers;
@@ -40,6 +41,7 @@ mod handshake_tests;
 
 use std::sync::Arc;
 
+pub use route::{Label, RouteMessage};
 pub use timers::SessionTimer;
 use zeroize::Zeroize;
 
@@ -104,6 +106,8 @@ pub enum Opened {
     /// An IP packet from the owner of the key. **Neither its source address is checked, nor whether what its
     /// [`Offload`](crate::buf::Offload) says of it can be true.**
     Packet(PacketBuf),
+    /// Something about the routes between us and the owner of the key.
+    Route(RouteMessage),
     /// A handshake or control message, which is dealt with.
     Nothing,
 }
@@ -127,6 +131,8 @@ pub enum SessionEvent {
     },
     /// What [`Sessions::coordinates`] says changed.
     CoordinatesChanged(PublicKey),
+    /// Something that was sent should have been answered by now. Whatever way it took, another one may be better.
+    Silent(PublicKey),
 }
 
 /// All sessions of a node.
@@ -214,6 +220,13 @@ impl Sessions {
     pub fn ping(&mut self, to: &PublicKey, id: u64, now: Instant) {
         let Ok(slot) = self.find_or_call(to, now) else { return };
         self.with_session(slot, now, |session, shared| session.ping(shared, id, now));
+    }
+
+    /// Turns something about routes into a message to `to`, which does not have to be answered; `None` if there is no working session.
+    pub fn seal_route(&mut self, to: &PublicKey, message: &RouteMessage, now: Instant) -> Option<PacketBuf> {
+        let slot = self.table.find(to)?;
+        let message = message.encode();
+        self.with_session(slot, now, |session, shared| session.seal_control(shared, &message, now)).flatten()
     }
 
     /// Tells all sessions where we are: the active ones at once, the others when they are used again.

@@ -9,6 +9,7 @@
 //! coordinates  01 | flags 1 | stamp 8 | known 8 | [place]
 //! ping         02 | id 8
 //! pong         03 | id 8
+//! route        04 … 08                                                see [`route`](super::route)
 //! place        root key 32 | length 2 | coordinates
 //!
 //! flags   1 = ChaCha20-Poly1305   2 = AES-256-GCM     an offer: what the sender speaks; an answer: the one it chose
@@ -16,13 +17,14 @@
 //! ```
 //!
 //! Integers are big-endian. Unknown flags and bytes behind the last field are ignored, and so are the control messages
-//! 04 … 0f: later versions may add to all of these. Every other first byte is malformed.
+//! 09 … 0f: later versions may add to all of these. Every other first byte is malformed.
 //!
 //! A *stamp* is Unix milliseconds × 2¹⁶ + a counter, strictly increasing at each sender. It orders initiations, and what a
 //! node says of its place, whichever keys it was said under and however frames overtook each other. `known` is the latest
 //! stamp under which the sender heard the other's place: its receipt.
 
 use super::aead::Cipher;
+use super::route::{self, RouteMessage};
 use crate::buf::{Offload, PacketBuf};
 use crate::keys::PublicKey;
 use crate::wire::coords::{Coords, CoordsRef};
@@ -165,6 +167,8 @@ pub(super) enum Control {
     Ping(u64),
     /// The answer to a ping.
     Pong(u64),
+    /// About the routes between the two.
+    Route(RouteMessage),
     /// Of a type that a later version may know.
     Unknown,
 }
@@ -245,6 +249,7 @@ impl Control {
             }
             Self::Ping(id) => [&[PING][..], &id.to_be_bytes()].concat(),
             Self::Pong(id) => [&[PONG][..], &id.to_be_bytes()].concat(),
+            Self::Route(message) => message.encode(),
             Self::Keepalive | Self::Unknown => vec![KEEPALIVE],
         }
     }
@@ -261,6 +266,7 @@ impl Control {
             }
             PING => Self::Ping(reader.u64("id of a ping")?),
             PONG => Self::Pong(reader.u64("id of a pong")?),
+            route::REQUEST..=route::BROKEN => Self::Route(RouteMessage::read(kind, reader)?),
             _ => Self::Unknown,
         })
     }

@@ -23,7 +23,7 @@ pub struct SessionStatus {
     pub last_received_seconds: Option<f64>,
     /// Its coordinates as it told us inside the session.
     pub coordinates: Option<Vec<u64>>,
-    /// How frames to it are routed now: `tree` or `snake`.
+    /// How frames to it are routed now: `route`, `tree` or `snake`.
     pub routed_by: String,
     /// The other side's interface MTU.
     pub mtu: Option<u16>,

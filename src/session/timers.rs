@@ -113,6 +113,7 @@ impl Session {
 
     /// From here on our frames go by the snake; the question shows whether they arrive there.
     fn suspect(&mut self, shared: &mut Shared, now: Instant) {
+        shared.out.event(SessionEvent::Silent(self.peer.key));
         if self.told.suspend(now) {
             shared.out.event(SessionEvent::CoordinatesChanged(self.peer.key));
             self.send_place(shared, true, now);

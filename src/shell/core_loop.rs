@@ -412,6 +412,8 @@ impl Core {
             Event::SessionDown(key) => tracing::debug!("session with {} is down", key.short()),
             Event::Lookup(id, answer) => self.answered(id, answer.map(crate::control::Answer::Lookup)),
             Event::Ping(id, answer) => self.answered(id, answer.map(crate::control::Answer::Ping)),
+            Event::Trace(id, answer) => self.answered(id, answer.map(crate::control::Answer::Trace)),
+            Event::Path(id, answer) => self.answered(id, answer.map(crate::control::Answer::Path)),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::config::{Config, ListenUri, Scheme, SessionCipher, TunName};
 use crate::discovery::DiscoveryConfig;
 use crate::keys::Keypair;
 use crate::link::PasswordKey;
-use crate::node::{Node, NodeConfig, PeerPolicy};
+use crate::node::{Node, NodeConfig, PeerPolicy, RouteConfig};
 use crate::rng::Rng;
 use crate::router::Profile;
 use crate::shell::clock::{Clock, random_seed};
@@ -201,6 +201,7 @@ async fn start_core(
         max_sessions: MAX_SESSIONS,
         profile: Profile::improved(),
         transit: config.node.transit,
+        routes: RouteConfig { seal: config.session.seal_sources, answer_trace: config.node.answer_trace },
     };
     let extensions = node_config.extensions().and(Extensions::LINK_PROOF);
     let greeting = Greeting::new(Arc::clone(&keypair), extensions);

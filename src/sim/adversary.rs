@@ -14,6 +14,8 @@ use crate::sim::net::LinkModel;
 use crate::sim::{NodeId, Sim};
 use crate::time::Duration;
 use crate::wire::frame::{self, BootstrapFrame, Frame, FrameKind};
+use crate::wire::route::request::PathRequest;
+use crate::wire::route::{RouteKind, Routed};
 use crate::wire::snake::{Bootstrap, Watermark};
 use crate::wire::tree::Root;
 
@@ -26,6 +28,8 @@ const RECORDED: usize = 256;
 pub struct Plan {
     /// Drops all traffic of others that comes by, and otherwise behaves: a black hole that attracts.
     pub drop_traffic: bool,
+    /// Of that only what is longer than so many bytes: control messages and probes get through.
+    pub drop_longer_than: usize,
     /// Passes on no bootstrap of others.
     pub drop_bootstraps: bool,
     /// How often it does the following, in milliseconds.
@@ -43,7 +47,16 @@ pub struct Plan {
 impl Default for Plan {
     /// Does nothing yet; acts ten times a second.
     fn default() -> Self {
-        Self { drop_traffic: false, drop_bootstraps: false, every_ms: 100, replay: 0, forge: 0, flood: 0, flap: false }
+        Self {
+            drop_traffic: false,
+            drop_longer_than: 0,
+            drop_bootstraps: false,
+            every_ms: 100,
+            replay: 0,
+            forge: 0,
+            flood: 0,
+            flap: false,
+        }
     }
 }
 
@@ -77,7 +90,8 @@ impl Adversary {
     /// Whether a frame that arrives gets no further than here.
     pub(super) fn swallows(&mut self, frame: &mut PacketBuf, own: &PublicKey) -> bool {
         match frame::parse(frame) {
-            Ok(Frame::Traffic(traffic)) => self.plan.drop_traffic && traffic.destination_key != *own,
+            Ok(Frame::Traffic(traffic)) => self.drops(frame) && traffic.destination_key != *own,
+            Ok(Frame::Route(kind)) => self.drops(frame) && is_transit(kind, frame, own),
             Ok(Frame::Bootstrap(_)) => {
                 if self.plan.replay > 0 || self.plan.forge > 0 {
                     self.recorded.push_back(frame.to_vec());
@@ -87,6 +101,10 @@ impl Adversary {
             }
             _ => false,
         }
+    }
+
+    fn drops(&self, frame: &[u8]) -> bool {
+        self.plan.drop_traffic && frame.len() > self.plan.drop_longer_than
     }
 
     /// Whether a frame that its node wants to send stays here.
@@ -117,6 +135,18 @@ impl Adversary {
         }
         self.turns += 1;
         frames
+    }
+}
+
+/// Whether a frame of this extension is for somebody else.
+fn is_transit(kind: RouteKind, frame: &[u8], own: &PublicKey) -> bool {
+    match kind {
+        RouteKind::Request => PathRequest::parse(frame).ok().and_then(|(_, at)| frame.get(at..)).is_some_and(
+            |inside| !matches!(frame::parse(inside), Ok(Frame::Traffic(traffic)) if traffic.destination_key == *own),
+        ),
+        RouteKind::Open | RouteKind::Sealed => {
+            Routed::parse(frame, kind == RouteKind::Sealed).is_ok_and(|routed| routed.next(frame).is_some())
+        }
     }
 }
 

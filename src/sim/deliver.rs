@@ -138,7 +138,7 @@ impl Sim {
             return;
         }
         member.counters.count(kind, frame.len());
-        let is_traffic = kind == Some(FrameKind::Traffic);
+        let is_traffic = kind.is_some_and(FrameKind::is_traffic);
         if let Fate::Arrives(at) = self.net.send(end, frame.len(), is_traffic, self.now) {
             self.queue.push(at, Happening::Frame { to: end.opposite(), frame });
         }

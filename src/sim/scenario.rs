@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Scheme;
-use crate::router::Profile;
+use crate::router::{Profile, Rules};
 use crate::sim::NodeId;
 use crate::sim::adversary::Plan;
 use crate::sim::generate::Shape;
@@ -58,14 +58,23 @@ pub enum Mode {
     /// What the daemon does.
     #[default]
     Improved,
+    /// The same without source routes, to see what those are worth.
+    #[serde(rename = "no-routes")]
+    NoRoutes,
 }
 
 impl Mode {
+    const ALL: [Self; 3] = [Self::Strict, Self::Improved, Self::NoRoutes];
+
     /// Its rules and timers.
     pub const fn profile(self) -> Profile {
         match self {
             Self::Strict => Profile::strict(),
             Self::Improved => Profile::improved(),
+            Self::NoRoutes => {
+                let improved = Profile::improved();
+                Profile { rules: Rules { source_routes: false, ..improved.rules }, ..improved }
+            }
         }
     }
 
@@ -74,6 +83,7 @@ impl Mode {
         match self {
             Self::Strict => "strict",
             Self::Improved => "improved",
+            Self::NoRoutes => "no-routes",
         }
     }
 }
@@ -88,8 +98,8 @@ impl FromStr for Mode {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mode = [Self::Strict, Self::Improved].into_iter().find(|mode| mode.name() == text);
-        mode.ok_or_else(|| "one of: strict, improved".to_owned())
+        let mode = Self::ALL.into_iter().find(|mode| mode.name() == text);
+        mode.ok_or_else(|| format!("one of: {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 

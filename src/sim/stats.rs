@@ -35,7 +35,7 @@ impl Counters {
             Some(FrameKind::Announcement) => &mut self.announcements,
             Some(FrameKind::Bootstrap) => &mut self.bootstraps,
             Some(FrameKind::Broadcast) => &mut self.broadcasts,
-            Some(FrameKind::Traffic) => &mut self.traffic,
+            Some(FrameKind::Traffic | FrameKind::Route(_)) => &mut self.traffic,
             _ => &mut self.other,
         };
         tally.frames += 1;

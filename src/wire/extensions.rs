@@ -22,9 +22,15 @@ impl Extensions {
     pub const NEVER_TRANSIT: Self = Self(1 << 5);
     /// The node carries for others where there is no other way.
     pub const AVOID_TRANSIT: Self = Self(1 << 6);
+    /// [`Route`](super::route) frames: path requests, and frames with the hops that they are to take.
+    pub const SOURCE_ROUTES: Self = Self(8);
     /// Bits that mean something to us.
-    const KNOWN: u16 =
-        Self::ROUTE_NOTICES.0 | Self::LINK_PROOF.0 | Self::TRANSIT.0 | Self::NEVER_TRANSIT.0 | Self::AVOID_TRANSIT.0;
+    const KNOWN: u16 = Self::ROUTE_NOTICES.0
+        | Self::LINK_PROOF.0
+        | Self::SOURCE_ROUTES.0
+        | Self::TRANSIT.0
+        | Self::NEVER_TRANSIT.0
+        | Self::AVOID_TRANSIT.0;
 
     /// What a hello announces with this version and these bits. Bits that we do not know are left out.
     pub const fn announced(version: u8, bits: u16) -> Self {

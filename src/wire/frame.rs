@@ -17,14 +17,15 @@
 mod build;
 mod rewrite;
 
-pub(in crate::wire) use build::extension;
 pub use build::{
     TrafficHeader, announcement, bootstrap, broadcast, emit_traffic, keepalive, route_notice, traffic_overhead,
 };
+pub(in crate::wire) use build::{extension, extension_header};
 pub use rewrite::{clear_destination, set_hop_limit, set_watermark};
 
 use super::coords::CoordsRef;
 use super::notice::RouteTrouble;
+use super::route::RouteKind;
 use super::snake::Watermark;
 use super::{DecodeError, FrameOverflow, Reader};
 use crate::keys::PublicKey;
@@ -40,6 +41,8 @@ const MAGIC: [u8; 4] = *b"pine";
 const PAYLOAD_LEN_LEN: usize = 2;
 /// Where the type stands.
 const KIND_AT: usize = 5;
+/// Where the byte stands that is forwarded as it came.
+const EXTRA_AT: usize = 6;
 /// Where the hop limit stands.
 const HOP_LIMIT_AT: usize = 7;
 /// Where the frame length stands.
@@ -66,6 +69,8 @@ pub enum FrameKind {
     Broadcast,
     /// A route notice, an extension.
     RouteNotice(RouteTrouble),
+    /// A path request or a source-routed frame, an extension.
+    Route(RouteKind),
     /// A type that we do not know: to be skipped.
     Unknown(u8),
 }
@@ -81,8 +86,16 @@ impl FrameKind {
             4 => Self::Broadcast,
             0x10 => Self::RouteNotice(RouteTrouble::Broken),
             0x11 => Self::RouteNotice(RouteTrouble::Withdrawn),
+            0x18 => Self::Route(RouteKind::Request),
+            0x19 => Self::Route(RouteKind::Open),
+            0x1a => Self::Route(RouteKind::Sealed),
             other => Self::Unknown(other),
         }
+    }
+
+    /// Whether it carries what nodes say to each other: lost, it is not missed on the peering; and it waits its turn.
+    pub const fn is_traffic(self) -> bool {
+        matches!(self, Self::Traffic | Self::Route(_))
     }
 
     /// The type byte.
@@ -95,6 +108,9 @@ impl FrameKind {
             Self::Broadcast => 4,
             Self::RouteNotice(RouteTrouble::Broken) => 0x10,
             Self::RouteNotice(RouteTrouble::Withdrawn) => 0x11,
+            Self::Route(RouteKind::Request) => 0x18,
+            Self::Route(RouteKind::Open) => 0x19,
+            Self::Route(RouteKind::Sealed) => 0x1a,
             Self::Unknown(byte) => byte,
         }
     }
@@ -157,6 +173,9 @@ pub enum Frame<'a> {
     /// A route notice and its undecoded body; see [`RouteNotice::parse`](super::notice::RouteNotice::parse). From a peer that did not
     /// announce the extension the type is unknown, whatever the body.
     RouteNotice(RouteTrouble, &'a [u8]),
+    /// A path request or a source-routed frame; see [`PathRequest::parse`](super::route::request::PathRequest::parse) and
+    /// [`Routed::parse`](super::route::Routed::parse). From a peer that did not announce the extension the type is unknown.
+    Route(RouteKind),
     /// A type that we do not know: to be skipped.
     Unknown(u8),
 }
@@ -236,6 +255,7 @@ pub fn parse(frame: &[u8]) -> Result<Frame<'_>, DecodeError> {
         FrameKind::Traffic => parse_traffic(header, body).map(Frame::Traffic),
         FrameKind::Broadcast => parse_broadcast(header, body).map(Frame::Broadcast),
         FrameKind::RouteNotice(trouble) => Ok(Frame::RouteNotice(trouble, body.rest())),
+        FrameKind::Route(kind) => Ok(Frame::Route(kind)),
         FrameKind::Unknown(byte) => Ok(Frame::Unknown(byte)),
     }
 }
@@ -291,6 +311,11 @@ pub fn traffic_keys(frame: &[u8]) -> Option<&[u8; KEYS_LEN]> {
     let destination = frame.get(DESTINATION_AT..)?;
     let source = destination.get(2 + len(destination)?..)?;
     source.get(2 + len(source)?..)?.first_chunk()
+}
+
+/// The byte of a frame's header that nobody on the way looks at or changes; 0 if there is none.
+pub fn extra_of(frame: &[u8]) -> u8 {
+    frame.get(EXTRA_AT).copied().unwrap_or_default()
 }
 
 /// The sequence may be padded: no signature covers it, every hop writes it anew, and the reference takes it.

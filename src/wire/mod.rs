@@ -12,6 +12,7 @@ pub mod snake;
 pub mod broadcast;
 pub mod tree;
 pub mod notice;
+pub mod route;
 pub mod frame;
 pub mod extensions;
 pub mod hello;

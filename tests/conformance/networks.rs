@@ -35,7 +35,7 @@ fn a_peering_holds_in_both_directions_and_everything_sent_on_it_is_lawful() {
 #[test]
 fn extension_bytes_that_the_daemon_does_not_know_are_ignored() {
     let daemon = Daemon::start([44; 32], &[]);
-    let stranger = TestNode::start_with_extensions([45; 32], 0xfe, 0x7ffc);
+    let stranger = TestNode::start_with_extensions([45; 32], 0xfe, 0x7f84);
     stranger.connect(daemon.address);
     let plain = TestNode::start([46; 32]);
     plain.connect(daemon.address);

@@ -49,6 +49,7 @@ mod lan;
 mod middle;
 mod networks;
 mod peering;
+mod routes;
 mod sessions;
 mod tunnel;
 mod websocket;

@@ -41,6 +41,10 @@ pub(crate) struct Config {
     pub(crate) discovery: bool,
     /// `node.transit`.
     pub(crate) transit: &'static str,
+    /// Whether it says who it is when it is traced.
+    pub(crate) answer_trace: bool,
+    /// More sections.
+    pub(crate) more: String,
     /// More lines of `[peering]`, and of `[discovery]`.
     pub(crate) more_peering: String,
     pub(crate) more_discovery: String,
@@ -62,6 +66,8 @@ impl Config {
             ca_file: None,
             discovery: false,
             transit: "full",
+            answer_trace: true,
+            more: String::new(),
             more_peering: String::new(),
             more_discovery: String::new(),
             inbound: Some("\"open\"".to_owned()),
@@ -72,10 +78,11 @@ impl Config {
     fn toml(&self, directory: &Path) -> String {
         let directory = directory.display();
         let mut text = format!(
-            "[node]\nprivate_key_file = \"{directory}/node.key\"\ntransit = {:?}\n\n[tun]\nname = {:?}\nmtu = {}\noffload = {}\n\n\
+            "[node]\nprivate_key_file = \"{directory}/node.key\"\ntransit = {:?}\nanswer_trace = {}\n\n[tun]\nname = {:?}\nmtu = {}\noffload = {}\n\n\
              [peering]\nlisten = {:?}\npeers = {:?}\n{}\n\n[discovery]\nenabled = {}\n{}\n\n\
-             [control]\nsocket = \"{directory}/control.sock\"\n",
+             [control]\nsocket = \"{directory}/control.sock\"\n{}",
             self.transit,
+            self.answer_trace,
             self.tun,
             self.mtu,
             self.offload,
@@ -83,7 +90,8 @@ impl Config {
             self.peers,
             self.more_peering,
             self.discovery,
-            self.more_discovery
+            self.more_discovery,
+            self.more
         );
         if let Some(file) = &self.ca_file {
             text = text.replace("[peering]\n", &format!("[peering]\ntls_ca_file = \"{}\"\n", file.display()));

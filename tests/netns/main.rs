@@ -6,12 +6,13 @@
 //! run one and how to look at a failure.
 //!
 //! Support: `sandbox` (where a test runs), `wait` (deadlines instead of sleeps), `lab` (hosts, links, cuts), `daemon` (one
-//! daemon and its `pineconectl`), `mesh` (ready-made networks), `traffic` (pings and transfers), `packets` (capture and
+//! daemon and its `pineconectl`), `delay` (slow cables), `mesh` (ready-made networks), `traffic` (pings and transfers), `packets` (capture and
 //! injection). Tests: all other modules.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "these tests watch the real clock")]
 
 mod daemon;
+mod delay;
 mod lab;
 mod mesh;
 mod packets;
@@ -30,4 +31,5 @@ mod offload;
 mod policy;
 mod quic;
 mod reach;
+mod routes;
 mod underlay;

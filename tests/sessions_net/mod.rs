@@ -240,7 +240,7 @@ impl Net {
             Ok(Opened::Packet(packet)) => {
                 to.received.push(u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]));
             }
-            Ok(Opened::Nothing) => {}
+            Ok(Opened::Nothing | Opened::Route(_)) => {}
             Err(reason) => to.drops.push(reason),
         }
         self.drain(1 - from);

@@ -81,7 +81,7 @@ pub(crate) struct MeasureArgs {
     pub(crate) experiment: Experiment,
     /// File with a link `a b` on each line; for `mobility` with a line `# step K` before each step's links.
     pub(crate) graph: PathBuf,
-    /// Which router: `strict` or `improved`.
+    /// Which router: `strict`, `improved`, or `no-routes`: improved without source routes.
     #[arg(long, default_value_t = Mode::Improved)]
     pub(crate) mode: Mode,
     /// First seed.
@@ -120,7 +120,7 @@ pub(crate) struct BenchArgs {
     /// Take measurements on these graphs only: file names without `.txt`. Repeat for several.
     #[arg(long)]
     pub(crate) graph: Vec<String>,
-    /// Take the measurements of this router only: `strict` or `improved`.
+    /// Take the measurements of this router only: `strict`, `improved` or `no-routes`.
     #[arg(long)]
     pub(crate) mode: Option<Mode>,
     /// Leave out graphs with more nodes than this.

@@ -54,6 +54,18 @@ pub(crate) enum Command {
     },
     /// Measure the round-trip time to a node, inside a session
     Ping(PingOptions),
+    /// Show which nodes a packet to a node passes, and why each forwards as it does
+    Trace {
+        /// An overlay address or a public key
+        #[arg(value_parser = parse_target)]
+        target: Target,
+    },
+    /// Show the ways to a node that are known, how long they take, and why the present one was chosen
+    Path {
+        /// An overlay address or a public key
+        #[arg(value_parser = parse_target)]
+        target: Target,
+    },
     /// Add or remove peers while the daemon runs
     #[command(subcommand)]
     Peer(PeerCommand),

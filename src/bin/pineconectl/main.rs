@@ -11,6 +11,7 @@ mod keys;
 mod output;
 mod peers;
 mod ping;
+mod routes;
 mod show;
 mod units;
 
@@ -53,6 +54,8 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
         Command::Snake => Request::Snake,
         Command::Sessions => Request::Sessions,
         Command::Lookup { target } => Request::Lookup { target: *target, timeout: arguments.timeout },
+        Command::Trace { target } => Request::Trace { target: *target, timeout: arguments.timeout },
+        Command::Path { target } => Request::Path { target: *target, timeout: arguments.timeout },
         Command::Peer(PeerCommand::Add { uri }) => Request::PeerAdd { uri: PeerUri::clone(uri) },
         Command::Peer(PeerCommand::Remove { uri }) => Request::PeerRemove { uri: PeerUri::clone(uri) },
     };
@@ -79,6 +82,8 @@ fn as_text(request: &Request, answer: &Answer) -> String {
         (_, Answer::Sessions(sessions)) => show::sessions(sessions),
         (_, Answer::Lookup(answer)) => show::lookup(answer),
         (_, Answer::Ping(answer)) => ping::reply_line(1, answer),
+        (_, Answer::Trace(answer)) => routes::trace(answer),
+        (_, Answer::Path(status)) => routes::path(status),
         (Request::PeerAdd { uri }, Answer::Done) => {
             format!("{uri} will be dialled until the daemon stops; `pineconectl peers` shows how it goes\n")
         }

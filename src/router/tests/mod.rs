@@ -6,6 +6,7 @@ mod forward;
 mod notices;
 mod oracle;
 mod random;
+mod routes;
 mod rules;
 mod siblings;
 mod snake;

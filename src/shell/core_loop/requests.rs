@@ -24,6 +24,14 @@ impl Core {
                 let id = self.node.ping(target, timeout, now);
                 return self.ask(id, reply, target, timeout);
             }
+            Request::Trace { target, timeout } => {
+                let id = self.node.trace(target, timeout, now);
+                return self.ask(id, reply, target, timeout);
+            }
+            Request::Path { target, timeout } => {
+                let id = self.node.path(target, timeout, now);
+                return self.ask(id, reply, target, timeout);
+            }
             Request::Status => {
                 let refused = self.peerings.admission.refusals().map(|(reason, count)| (reason.to_owned(), count));
                 Ok(Answer::Status(Status { refused: refused.collect(), ..self.node.status(now) }))

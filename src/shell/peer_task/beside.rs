@@ -11,7 +11,7 @@ use crate::drops::DropReason;
 use crate::link::{LinkEvent, SILENCE_TIMEOUT};
 use crate::shell::transport::Stream;
 use crate::time::{Duration, Instant};
-use crate::wire::frame::{FrameKind, Header};
+use crate::wire::frame::Header;
 
 /// Frames that are read before others have their turn.
 const MOST_AT_ONCE: usize = 4 * BATCH_FRAMES;
@@ -52,7 +52,7 @@ impl PeerTask {
 impl Outgoing {
     /// Takes a batch of the core's.
     pub(super) fn take_batch(&mut self, batch: Batch, has_beside: bool) {
-        let is_traffic = |frame: &[u8]| Header::parse(frame).is_ok_and(|header| header.kind == FrameKind::Traffic);
+        let is_traffic = |frame: &[u8]| Header::parse(frame).is_ok_and(|header| header.kind.is_traffic());
         for frame in batch {
             if has_beside && is_traffic(&frame) { self.beside.push_back(frame) } else { self.frames.push_back(frame) }
         }

@@ -11,6 +11,7 @@ mod latency;
 mod lifecycle;
 mod merge;
 mod moving;
+mod routes;
 mod shock;
 mod summary;
 
@@ -48,6 +49,8 @@ pub enum Experiment {
     Mobility,
     /// Metric 11: what one change costs.
     Change,
+    /// Metrics 4, 5 and 7 as flows see them: links of 1 to 50 ms, sessions that go on, a crash.
+    Routes,
     /// Metric 13: one, five and ten nodes in a hundred drop all traffic of others.
     Droppers,
     /// Metric 13: a hundred keys around a victim's.
@@ -60,7 +63,7 @@ pub enum Experiment {
 
 impl Experiment {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Lifecycle,
         Self::Latency,
         Self::Merge,
@@ -69,6 +72,7 @@ impl Experiment {
         Self::BusiestLoss,
         Self::Mobility,
         Self::Change,
+        Self::Routes,
         Self::Droppers,
         Self::Sybil,
         Self::Flapper,
@@ -165,6 +169,7 @@ pub fn run(experiment: Experiment, steps: &[Graph], conditions: &Conditions) -> 
         Experiment::BusiestLoss => shock::loss(graph, conditions, shock::Victim::Busiest),
         Experiment::Mobility => moving::run(steps, conditions),
         Experiment::Change => change::run(graph, conditions),
+        Experiment::Routes => routes::run(graph, conditions),
         Experiment::Droppers => hostile::run(graph, conditions, Attack::Droppers),
         Experiment::Sybil => hostile::run(graph, conditions, Attack::Sybil),
         Experiment::Flapper => hostile::run(graph, conditions, Attack::Flapper),

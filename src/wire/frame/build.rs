@@ -86,6 +86,11 @@ pub(in crate::wire) fn extension<const N: usize>(kind: u8, body: &[u8; N]) -> Pa
     frame
 }
 
+/// The header of an extension frame of `len` bytes in all, which is known to fit.
+pub(in crate::wire) fn extension_header(kind: FrameKind, len: usize) -> [u8; HEADER_LEN] {
+    header(kind, len).bytes()
+}
+
 /// What stands before the payload of a traffic frame.
 #[derive(Clone, Copy, Debug)]
 pub struct TrafficHeader<'a> {
