@@ -12,6 +12,8 @@ use crate::time::{Duration, Instant};
 
 /// How long routes are looked for and measured before they are told, if nobody looked before.
 const LOOK_FOR: Duration = Duration::from_millis(1_500);
+/// Questions that wait at a time; beyond, they are answered with what is known.
+const MOST_LATER: usize = 256;
 /// A trace does not wait longer than this for the session that would tell the target's coordinates.
 const TRACE_WAITS: Duration = Duration::from_secs(3);
 
@@ -19,7 +21,7 @@ impl Node {
     /// Somebody wants to know the ways to a node, with which there is a session: looks for routes, and tells when there was time for that.
     pub(in crate::node) fn look_for_paths(&mut self, id: RequestId, to: &PublicKey, now: Instant) {
         let is_known = self.routes.is_busy(to);
-        if !self.router.has_routable() || is_known {
+        if !self.router.has_routable() || is_known || self.routes.later.len() >= MOST_LATER {
             self.tell_paths(id, to, now);
             self.routes.look_for(to, now);
             return;
@@ -30,7 +32,8 @@ impl Node {
 
     /// A trace is wanted, and the session with its target is asked for: it begins then, and without it if that takes long.
     pub(in crate::node) fn trace_later(&mut self, id: RequestId, to: PublicKey, now: Instant) {
-        self.routes.later.push((now + TRACE_WAITS, Later::Trace, id, to));
+        let wait = if self.routes.later.len() < MOST_LATER { TRACE_WAITS } else { Duration::ZERO };
+        self.routes.later.push((now + wait, Later::Trace, id, to));
     }
 
     /// Goes on with what waited.
