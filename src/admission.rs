@@ -164,6 +164,11 @@ impl Admission {
         }
     }
 
+    /// Other limits for those that come from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// A connection came in. It has a place from now on until [`Admission::ended`]; if that of another connection is returned, that one
     /// has to be closed for it.
     ///

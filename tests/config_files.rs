@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pinecone::config::Config;
+use pinecone::config::changes::KEYS;
 
 fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -59,16 +60,24 @@ fn every_key_of_the_schema_is_in_the_example() {
 }
 
 #[test]
-fn every_key_in_the_example_has_a_comment_that_says_when_a_change_takes_effect() {
+fn every_key_in_the_example_has_a_comment_that_says_truly_when_a_change_takes_effect() {
     let example = example();
     let lines: Vec<&str> = example.lines().collect();
-    let mut keys = 0;
-    for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" = ") && !line.starts_with('#')) {
+    let mut section = "";
+    let mut keys = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name;
+        }
+        let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else { continue };
         let comment: Vec<&str> = lines[..at].iter().rev().take_while(|line| line.starts_with('#')).copied().collect();
-        assert!(comment.len() >= 2 && comment[0].contains("Change: restart"), "{line}: {comment:?}");
-        keys += 1;
+        let key = format!("{section}.{key}");
+        let effect = KEYS.iter().find(|(name, _)| *name == key).map(|(_, effect)| *effect).unwrap();
+        assert!(comment.len() >= 2 && comment[0].contains(&format!("Change: {effect}")), "{key}: {comment:?}");
+        keys.push(key);
     }
-    assert_eq!(keys, keys_of_the_schema().len());
+    assert_eq!(keys.into_iter().collect::<BTreeSet<_>>(), keys_of_the_schema());
+    assert_eq!(KEYS.len(), keys_of_the_schema().len());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use pinecone::config::{DEFAULT_FILE, LogFilter};
+use pinecone::shell::reload::Startup;
 use pinecone::shell::{config_file, daemon, logging, preflight};
 
 /// An IPv6 overlay network over Pinecone routes, encrypted end to end
@@ -56,7 +57,8 @@ fn main() -> ExitCode {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    match daemon::run(config) {
+    let startup = Startup { named: arguments.config, level_is_given: arguments.log_level.is_some() };
+    match daemon::run(config, startup) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

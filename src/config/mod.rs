@@ -9,6 +9,7 @@
 //! rather than ignored ([`availability`]).
 
 pub mod availability;
+pub mod changes;
 mod error;
 mod secret;
 mod uri;
@@ -71,6 +72,9 @@ pub struct Config {
     /// The control socket.
     #[serde(deserialize_with = "section")]
     pub control: ControlSection,
+    /// The process.
+    #[serde(deserialize_with = "section")]
+    pub service: ServiceSection,
     /// Prometheus metrics.
     #[serde(deserialize_with = "section")]
     pub metrics: MetricsSection,
@@ -184,6 +188,14 @@ pub struct ControlSection {
     pub group: Option<String>,
 }
 
+/// `[service]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceSection {
+    /// Whether the process gives up what it needs no more once it has started.
+    pub confine: bool,
+}
+
 /// `[metrics]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -224,6 +236,12 @@ impl Default for TunSection {
 impl Default for ControlSection {
     fn default() -> Self {
         Self { socket: DEFAULT_SOCKET.into(), group: None }
+    }
+}
+
+impl Default for ServiceSection {
+    fn default() -> Self {
+        Self { confine: true }
     }
 }
 

@@ -81,6 +81,7 @@ fn answer_to(request: &Request, ok: Value) -> Result<Answer, serde_json::Error> 
         Request::Trace { .. } => read(ok, Answer::Trace),
         Request::Path { .. } => read(ok, Answer::Path),
         Request::PeerAdd { .. } | Request::PeerRemove { .. } => read(ok, |()| Answer::Done),
+        Request::Reload { .. } => read(ok, Answer::Reload),
     }
 }
 
@@ -106,8 +107,16 @@ fn read_command(command: &str, arguments: Value) -> Result<Request, Wrong> {
         "path" => Question::read(arguments).map(|(target, timeout)| Request::Path { target, timeout }),
         "peer_add" => PeerArgument::read(arguments).map(|uri| Request::PeerAdd { uri }),
         "peer_remove" => PeerArgument::read(arguments).map(|uri| Request::PeerRemove { uri }),
+        "reload" => read(arguments).map(|ReloadArguments { dry_run }| Request::Reload { dry_run }),
         _ => Err(Wrong::Command),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReloadArguments {
+    #[serde(default)]
+    dry_run: bool,
 }
 
 fn read<T: DeserializeOwned>(arguments: Value) -> Result<T, Wrong> {

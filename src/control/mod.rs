@@ -11,10 +11,11 @@
 //! ```
 //!
 //! Commands: `status`, `peers`, `tree`, `snake`, `sessions`, `lookup`, `ping`, `trace` and `path` (`target`, optional `timeout_seconds`),
-//! `peer_add` and `peer_remove` (`uri`). What stands after `ok` are the types of [`node::status`](crate::node::status), a
-//! [`Peers`] for `peers`, and `null` for `peer_add` and `peer_remove`. `docs/control-protocol.md` tells it to other programs.
+//! `peer_add` and `peer_remove` (`uri`), `reload` (optional `dry_run`). What stands after `ok` are the types of [`node::status`](crate::node::status), a
+//! [`Peers`] for `peers`, a [`ReloadReport`] for `reload`, and `null` for `peer_add` and `peer_remove`. `docs/control-protocol.md` tells it to other programs.
 
 mod decode;
+mod reload;
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -22,6 +23,7 @@ use std::net::Ipv6Addr;
 use serde::{Deserialize, Serialize};
 
 pub use decode::{AnswerError, decode_reply, decode_request};
+pub use reload::ReloadReport;
 
 use crate::addr::Destination;
 use crate::config::PeerUri;
@@ -92,6 +94,11 @@ pub enum Request {
         /// Where; options but `interface` do not matter.
         uri: PeerUri,
     },
+    /// Read the configuration file again, and do what it says.
+    Reload {
+        /// Only tell what that would change.
+        dry_run: bool,
+    },
 }
 
 /// What the daemon answers if all is well.
@@ -116,6 +123,8 @@ pub enum Answer {
     Trace(TraceAnswer),
     /// To [`Request::Path`].
     Path(PathStatus),
+    /// To [`Request::Reload`].
+    Reload(ReloadReport),
     /// To [`Request::PeerAdd`] and [`Request::PeerRemove`].
     Done,
 }
@@ -175,6 +184,8 @@ pub enum FailureKind {
     AlreadyThere,
     /// What is to be removed is not there.
     NotThere,
+    /// The configuration file cannot be used; nothing was changed.
+    BadConfig,
     /// The daemon is about to stop.
     Stopping,
     /// A kind that this version does not know.
@@ -202,7 +213,10 @@ impl Request {
             timeout_seconds: Option<f64>,
             #[serde(skip_serializing_if = "Option::is_none")]
             uri: Option<String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            dry_run: Option<bool>,
         }
+        let dry_run = if let Self::Reload { dry_run } = self { Some(*dry_run) } else { None };
         let (target, timeout_seconds) = match self {
             Self::Lookup { target, timeout }
             | Self::Ping { target, timeout }
@@ -215,7 +229,7 @@ impl Request {
             Self::PeerAdd { uri } | Self::PeerRemove { uri } => Some(uri.with_secrets().to_string()),
             _ => None,
         };
-        to_line(&Line { version: VERSION, command: self.command(), target, timeout_seconds, uri })
+        to_line(&Line { version: VERSION, command: self.command(), target, timeout_seconds, uri, dry_run })
     }
 
     /// The command's name in the protocol.
@@ -232,6 +246,7 @@ impl Request {
             Self::Path { .. } => "path",
             Self::PeerAdd { .. } => "peer_add",
             Self::PeerRemove { .. } => "peer_remove",
+            Self::Reload { .. } => "reload",
         }
     }
 }

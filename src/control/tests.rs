@@ -26,6 +26,8 @@ fn all_requests() -> Vec<Request> {
         Request::Path { target: Target::Key(KEY), timeout },
         Request::PeerAdd { uri: uri.clone() },
         Request::PeerRemove { uri },
+        Request::Reload { dry_run: false },
+        Request::Reload { dry_run: true },
     ]
 }
 

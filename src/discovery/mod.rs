@@ -175,6 +175,17 @@ impl Discovery {
         }
     }
 
+    /// Other rules. The caller hands in all interfaces again ([`Discovery::handle_interface_up`]) and closes peerings that have no place any
+    /// more. Our key and port stay what they were.
+    pub fn handle_rules(&mut self, interfaces: InterfacePatterns, rules: InterfaceRules, allowed: KeyList) {
+        let is_unwanted = |key: &PublicKey| !allowed.allows(key);
+        self.neighbours.retain(|(key, _), _| !is_unwanted(key));
+        self.due.retain(|(_, (key, _))| !is_unwanted(key));
+        self.dialling.retain(|(key, _), _| !is_unwanted(key));
+        self.dials.retain(|dial| !is_unwanted(&dial.key));
+        self.config = DiscoveryConfig { interfaces, rules, allowed, ..self.config.clone() };
+    }
+
     /// An interface is up, or is still up and may have other addresses. Returns whether it takes part: the caller then joins
     /// the groups on it and hands in what it hears.
     #[must_use]
@@ -188,7 +199,11 @@ impl Discovery {
             && interface.families().next().is_some();
         if !takes_part {
             self.handle_interface_down(interface.index);
-        } else if self.links.get(&interface.index).is_none_or(|link| link.interface != interface) {
+        } else if self
+            .links
+            .get(&interface.index)
+            .is_none_or(|link| (&link.interface, link.conduct) != (&interface, conduct))
+        {
             let index = interface.index;
             let link = Link { interface, conduct, next_beacon: now, quick_until: now + QUICK_TIME };
             self.links.insert(index, link);

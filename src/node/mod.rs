@@ -19,6 +19,7 @@ pub mod outbox;
 pub mod pacer;
 mod peering;
 mod questions;
+mod reconfigure;
 mod report;
 pub mod requests;
 pub mod resolver;

@@ -32,6 +32,7 @@ impl Node {
             drops: drops.iter().map(|(reason, count)| (reason.label().to_owned(), count)).collect(),
             // Connections are not the node's affair: whoever accepts them fills this in.
             refused: std::collections::BTreeMap::new(),
+            confinement: Box::default(),
         }
     }
 

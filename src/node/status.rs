@@ -47,6 +47,22 @@ pub struct Status {
     /// Peers that were turned away, by reason; reasons that did not occur are absent.
     #[serde(default)]
     pub refused: BTreeMap<String, u64>,
+    /// What the process can still do to the host.
+    #[serde(default)]
+    pub confinement: Box<Confinement>,
+}
+
+/// What the process gave up when it had started, for people. The node itself knows nothing of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confinement {
+    /// Whether it was asked for (`service.confine`).
+    pub wanted: bool,
+    /// Capabilities that it kept, each with the reason.
+    pub capabilities: Vec<String>,
+    /// How far files are out of reach (Landlock): `full`, `partial`, or why not.
+    pub files: String,
+    /// Whether system calls are filtered (seccomp): `filtered`, or why not.
+    pub system_calls: String,
 }
 
 /// One peering.

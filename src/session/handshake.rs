@@ -44,6 +44,13 @@ impl Identity {
         Self { key: keypair.public(), secret, point, psk: Zeroizing::new(*psk) }
     }
 
+    /// Another group from now on. True if it is another.
+    pub(super) fn set_psk(&mut self, psk: &[u8; 32]) -> bool {
+        let differs = !bool::from(subtle::ConstantTimeEq::ct_eq(&self.psk[..], &psk[..]));
+        self.psk = Zeroizing::new(*psk);
+        differs
+    }
+
     /// One that sends another static key than the one that it proves to own.
     #[cfg(test)]
     pub(super) fn lying_about_its_point(self, point: [u8; POINT]) -> Self {

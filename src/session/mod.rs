@@ -163,6 +163,20 @@ impl Sessions {
         }
     }
 
+    /// Another group password's hash. If it is another, all sessions end: those who do not know it are not to be talked to any longer.
+    pub fn set_psk(&mut self, psk: &[u8; 32]) {
+        if self.shared.identity.set_psk(psk) {
+            for slot in self.table.slots() {
+                self.remove(slot);
+            }
+        }
+    }
+
+    /// Whether AES-256-GCM may be agreed on, in handshakes from now on.
+    pub fn set_aes(&mut self, aes: bool) {
+        self.shared.config.aes = aes;
+    }
+
     /// Turns an IPv6 packet into a message to `to`, in place: the header goes into the packet's headroom, the tag behind it.
     pub fn seal(&mut self, to: &PublicKey, packet: PacketBuf, now: Instant) -> Sealed {
         if !payload::is_packet(&packet) {

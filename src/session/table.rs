@@ -67,6 +67,11 @@ impl Table {
         self.by_key.len()
     }
 
+    /// All that are taken.
+    pub(super) fn slots(&self) -> Vec<Slot> {
+        self.by_key.values().copied().collect()
+    }
+
     pub(super) fn find(&self, key: &PublicKey) -> Option<Slot> {
         self.by_key.get(key).copied()
     }

@@ -50,6 +50,11 @@ impl Clock {
         read(ClockId::CLOCK_BOOTTIME)
     }
 
+    /// The clock that the service manager goes by, which stands still while the machine sleeps.
+    pub(crate) fn monotonic(&self) -> Duration {
+        read(ClockId::CLOCK_MONOTONIC).saturating_since(Instant::ZERO)
+    }
+
     /// The wall clock. Read once, at start: see [`UnixClock`](crate::time::UnixClock).
     pub fn unix_now(&self) -> UnixMillis {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

@@ -7,6 +7,7 @@
 
 mod admit;
 mod requests;
+pub(crate) mod settings;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,20 +16,25 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admission::{AllowedKeys, Direction, Refusal};
+use crate::admission::{AllowedKeys, Refusal};
 use crate::control::Reply;
 use crate::discovery::PeeringVerdict;
 use crate::drops::DropReason;
 use crate::link::PasswordKey;
 use crate::link::ProvenKeys;
+use crate::node::status::{Confinement, Status};
 use crate::node::{Event, Node, PeerInfo, PeerPolicy, RequestId};
 use crate::router::Port;
 use crate::shell::clock::{Clock, MAX_WAIT, SleepWatch};
+use crate::shell::confine;
 use crate::shell::control_socket::Call;
+use crate::shell::core_loop::settings::{Apply, direction};
 use crate::shell::lan::Lan;
 use crate::shell::netlink::Snapshot;
 use crate::shell::peer_task::{Batch, FromPeer, PeerEvent, PeerUp, PeeringId};
 use crate::shell::peerings::{Origin, PeerInputs, PeerIs, Peering, Peerings};
+use crate::shell::readiness::Pulse;
+use crate::shell::reload::ReloadCall;
 use crate::shell::timer::Timer;
 use crate::shell::transport::Incoming;
 use crate::shell::tun::Tun;
@@ -79,6 +85,12 @@ pub(crate) struct CoreParts {
     pub(crate) lan: Option<Lan>,
     /// The network as it is, and as it changes.
     pub(crate) network: (Arc<Snapshot>, mpsc::Receiver<Arc<Snapshot>>),
+    /// Who does reloads, and the settings that come of them.
+    pub(crate) reloads: (mpsc::Sender<ReloadCall>, mpsc::Receiver<Apply>),
+    /// Where to tell that we are alive.
+    pub(crate) pulse: Pulse,
+    /// What the process gave up.
+    pub(crate) confinement: Confinement,
     /// Refuse peers whose key the transport did not prove.
     pub(crate) require_authenticated: bool,
     /// Whose peerings are wanted.
@@ -99,6 +111,10 @@ pub(crate) struct Core {
     lan: Option<Lan>,
     network: Arc<Snapshot>,
     network_changes: mpsc::Receiver<Arc<Snapshot>>,
+    reloads: mpsc::Sender<ReloadCall>,
+    settings: mpsc::Receiver<Apply>,
+    pulse: Pulse,
+    confinement: Confinement,
     /// Who waits for the answer to which question, and what to say if there is none.
     questions: BTreeMap<RequestId, (oneshot::Sender<Reply>, String)>,
     require_authenticated: bool,
@@ -130,6 +146,9 @@ impl Core {
             calls,
             mut lan,
             network,
+            reloads,
+            pulse,
+            confinement,
             require_authenticated,
             allowed,
             clock,
@@ -149,6 +168,10 @@ impl Core {
             lan,
             network: network.0,
             network_changes: network.1,
+            reloads: reloads.0,
+            settings: reloads.1,
+            pulse,
+            confinement,
             questions: BTreeMap::new(),
             require_authenticated,
             allowed,
@@ -186,8 +209,10 @@ impl Core {
         }
         more |= self.act_on_deadlines(now);
         self.drain(now);
+        self.pulse.beat(now, || status_line(&self.node.status(now)));
         let lan = self.lan.as_ref().and_then(Lan::poll_timeout);
-        let deadline = [self.node.poll_timeout(), self.wanted.poll_timeout(), lan].into_iter().flatten().min();
+        let deadlines = [self.node.poll_timeout(), self.wanted.poll_timeout(), lan, self.pulse.poll_timeout()];
+        let deadline = deadlines.into_iter().flatten().min();
         let deadline = deadline.map_or(now + MAX_WAIT, |deadline| deadline.min(now + MAX_WAIT));
         if self.timer.poll(deadline, now, cx).is_ready() || more {
             // Behind the tasks that this turn has woken.
@@ -241,6 +266,8 @@ impl Core {
                 self.answer(call, now);
             } else if let Poll::Ready(Some(snapshot)) = self.network_changes.poll_recv(cx) {
                 self.network_changed(snapshot, now);
+            } else if let Poll::Ready(Some(apply)) = self.settings.poll_recv(cx) {
+                self.apply(apply, now);
             } else {
                 return more_beacons;
             }
@@ -320,11 +347,7 @@ impl Core {
     fn peer_up(&mut self, id: PeeringId, PeerUp { key, proven: authenticated, extensions }: PeerUp, now: Instant) {
         let Some(peering) = self.peerings.get(id) else { return };
         let (ends, peering_uri) = (peering.ends, peering.uri.clone());
-        let direction = match &peering.origin {
-            Origin::Inbound => Direction::Inbound,
-            Origin::Wanted(_) => Direction::Outbound { pinned: peering.pinned },
-            Origin::Lan { .. } => Direction::Lan,
-        };
+        let direction = direction(&peering.origin, peering.pinned);
         // First: what is remembered of proofs is for those who may be peers.
         if let Err(why) = self.allowed.check(&key, direction) {
             self.refuse(why, &format!("{key} at {peering_uri}"), now);
@@ -383,8 +406,9 @@ impl Core {
             Origin::Wanted(name) => {
                 let Some(failed) = self.wanted.ended(&name, reason, now) else { return };
                 let next = failed.next_in.as_secs_f32();
+                let hint = if self.confinement.wanted { confine::hint(reason) } else { "" };
                 if up.is_none() && !failed.known {
-                    tracing::info!("no peering with {name}: {reason}; next attempt in {next:.2} s");
+                    tracing::info!("no peering with {name}: {reason}{hint}; next attempt in {next:.2} s");
                 } else {
                     tracing::debug!("no peering with {name}: {reason}; next attempt in {next:.2} s");
                 }
@@ -445,6 +469,12 @@ impl Core {
         }
         self.wanted.kick(now);
     }
+}
+
+/// The node in a line, for the service manager.
+fn status_line(status: &Status) -> String {
+    let root = if status.root == status.public_key { "this node".to_owned() } else { status.root.short().to_string() };
+    format!("{} peers, {} sessions, root {root}, {}", status.peers, status.sessions, status.address)
 }
 
 impl LogBudget {

@@ -4,7 +4,6 @@
 //! dialling, readiness. Everything that can fail for a reason a person can mend fails before readiness is told.
 
 use std::io;
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
@@ -14,30 +13,29 @@ use tokio::task::JoinHandle;
 
 use crate::addr::{Address, Subnet};
 use crate::admission::Limits;
-use crate::config::{Config, ListenUri, Scheme, SessionCipher, TunName};
-use crate::discovery::DiscoveryConfig;
+use crate::config::{Config, TunName};
 use crate::keys::Keypair;
-use crate::link::PasswordKey;
-use crate::node::{Node, NodeConfig, PeerPolicy, RouteConfig};
+use crate::node::{Node, NodeConfig, RouteConfig};
 use crate::rng::Rng;
 use crate::router::Profile;
 use crate::shell::clock::{Clock, random_seed};
+use crate::shell::confine::confine;
 use crate::shell::control_socket::{ControlSocket, ControlSocketError};
-use crate::shell::core_loop::{Accepted, Core, CoreParts};
-use crate::shell::cpu::has_aes;
+use crate::shell::core_loop::{Core, CoreParts};
 use crate::shell::key_file::{self, KeyFileError, Origin};
 use crate::shell::lan::Lan;
+use crate::shell::listening::{self, Accepting, Listening};
 use crate::shell::netlink::{self, Netlink, Snapshot};
 use crate::shell::password_file::{self, PasswordFileError};
-use crate::shell::peerings::{Greeting, Peerings, password_key};
-use crate::shell::readiness;
+use crate::shell::peerings::{Greeting, PeerInputs, Peerings};
+use crate::shell::readiness::{Manager, Pulse};
+use crate::shell::reload::{self, ReloadCall, Reloader, Startup};
 use crate::shell::transport::tls::{NodeTls, NodeTlsError};
 use crate::shell::transport::underlay::Underlay;
-use crate::shell::transport::{self, ListenError, Listener};
 use crate::shell::tun::Tun;
 use crate::shell::tun::linux::{self, Added, TunError, TunParams};
 use crate::shell::wanted::Wanted;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::wire::extensions::Extensions;
 
 /// Most entries of the snake's routing table: some 20 MiB, and networks far larger than any that exist.
@@ -49,12 +47,10 @@ const RARE_QUEUE: usize = 16;
 /// Task switches between looks at the sockets. A switch may be a whole turn of the core (some 100 µs), so the runtime's usual 61 would
 /// leave a fresh frame unseen for milliseconds; a look costs one system call.
 const EVENT_INTERVAL: u32 = 8;
-/// Undoing what we did on the host may not hold up the stop.
-const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Undoing what we did on the host may not hold up the stop, which takes 2 s at most in all.
+const STOP_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Time for peerings to say that they end: each needs a turn of the runtime or two.
 const LAST_WORDS: Duration = Duration::from_millis(20);
-/// The pause after a failed accept: out of descriptors, most likely, which no retry at full speed mends.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why the daemon did not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +98,7 @@ pub enum DaemonError {
 ///
 /// # Errors
 /// It could not start, or lost something that it cannot go on without.
-pub fn run(config: Config) -> Result<(), DaemonError> {
+pub fn run(config: Config, startup: Startup) -> Result<(), DaemonError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .event_interval(EVENT_INTERVAL)
@@ -114,7 +110,7 @@ pub fn run(config: Config) -> Result<(), DaemonError> {
     }
     let keypair = Arc::new(Keypair::from_seed(&seed));
     drop(seed);
-    let result = runtime.block_on(serve(&config, keypair));
+    let result = runtime.block_on(serve(config, startup, keypair));
     stop(runtime);
     result
 }
@@ -124,20 +120,24 @@ fn stop(runtime: Runtime) {
     runtime.shutdown_timeout(Duration::ZERO);
 }
 
-async fn serve(config: &Config, keypair: Arc<Keypair>) -> Result<(), DaemonError> {
+async fn serve(config: Config, startup: Startup, keypair: Arc<Keypair>) -> Result<(), DaemonError> {
+    let manager = Manager::from_environment();
     let mut signals = Signals::new().map_err(os("wait for signals"))?;
     let psk = password_file::psk(&config.session)?;
     let control = ControlSocket::bind(&config.control.socket, config.control.group.as_deref())?;
     let netlink = Netlink::connect().map_err(os("ask the kernel about the network"))?;
-    let host = open_tun(config, &keypair, &netlink).await?;
-    let outcome = match start_core(config, keypair, psk, control, (host.tun, &host.name)).await {
+    let host = open_tun(&config, &keypair, &netlink).await?;
+    let (reloads, reload_calls) = mpsc::channel(reload::QUEUE);
+    let undoes = host.added.is_something();
+    let parts = Parts { startup, manager: manager.clone(), keypair, psk, control, reloads: reloads.clone(), undoes };
+    let outcome = match start_core(config, parts, (host.tun, &host.name), reload_calls).await {
         Ok(mut core) => {
-            readiness::notify("READY=1");
+            manager.tell("READY=1");
             let outcome = tokio::select! {
                 outcome = &mut core => Some(outcome),
-                () = signals.stop() => None,
+                () = signals.stop(&reloads) => None,
             };
-            readiness::notify("STOPPING=1");
+            manager.tell("STOPPING=1");
             // Ends the peerings. Those over UDP have last words that have to be sent by us, not by the kernel.
             core.abort();
             tokio::time::sleep(LAST_WORDS).await;
@@ -154,6 +154,18 @@ async fn serve(config: &Config, keypair: Arc<Keypair>) -> Result<(), DaemonError
         tracing::warn!("the kernel did not take our address and route off the interface in time");
     }
     outcome
+}
+
+/// What the core is started with, besides the configuration and the interface.
+struct Parts {
+    startup: Startup,
+    manager: Manager,
+    keypair: Arc<Keypair>,
+    psk: [u8; 32],
+    control: ControlSocket,
+    reloads: mpsc::Sender<ReloadCall>,
+    /// Whether something has to be undone on the interface at the end.
+    undoes: bool,
 }
 
 /// The open interface.
@@ -184,142 +196,113 @@ async fn open_tun(config: &Config, keypair: &Keypair, netlink: &Netlink) -> Resu
 
 /// Starts everything that runs beside the signals. It all ends with the runtime.
 async fn start_core(
-    config: &Config,
-    keypair: Arc<Keypair>,
-    psk: [u8; 32],
-    control: ControlSocket,
-    host: (Tun, &str),
+    config: Config,
+    parts: Parts,
+    (tun, interface): (Tun, &str),
+    reload_calls: mpsc::Receiver<ReloadCall>,
 ) -> Result<JoinHandle<io::Error>, DaemonError> {
+    let Parts { startup, manager, keypair, psk, control, reloads, undoes } = parts;
     let clock = Clock::new();
     let mut rng = Rng::new(random_seed().map_err(os("get random bytes"))?);
-    let node_config = NodeConfig {
+    let tls = NodeTls::new(Arc::clone(&keypair))?.with_ca_file(config.peering.tls_ca_file.clone());
+    let tls = Arc::new(tls);
+    let underlay = Arc::new(Underlay::new(&config));
+    let node_config = node_config(&config, psk);
+    let greeting = Greeting::new(Arc::clone(&keypair), node_config.extensions().and(Extensions::LINK_PROOF));
+    let peerings = peerings(&config, greeting, (&tls, &underlay), rng.fork(), clock);
+    let (node_seed, now, own_key) = (rng.bytes(), clock.now(), keypair.public());
+    let node = Node::new(node_config, keypair, node_seed, now, clock.unix_now());
+
+    let (accepted_sender, accepted) = mpsc::channel(RARE_QUEUE);
+    let mut listening = Listening::default();
+    let opened = listening
+        .open(&config.peering.listen, &tls, &underlay)
+        .map_err(|error| DaemonError::Listen(error.to_string()))?;
+    listening.replace(&config.peering.listen, opened, &accepted_sender);
+    let neighbours = config.discovery.enabled.then(|| listening::for_neighbours(&tls, &underlay, &accepted_sender));
+    let neighbours = neighbours.flatten();
+    let own_interface = Some(interface.to_owned()).filter(|name| !name.is_empty());
+    let lan = neighbours
+        .as_ref()
+        .and_then(Accepting::port)
+        .map(|port| Lan::new(reload::discovery_config(&config, own_key, port, own_interface.clone()), rng.fork(), now));
+    let (call_sender, calls) = mpsc::channel(RARE_QUEUE);
+    tokio::spawn(control.serve(call_sender));
+    tracing::info!("control socket: {}; try `pineconectl status`", config.control.socket.display());
+    let (settings_sender, settings) = mpsc::channel(1);
+    let network = watch_network().await;
+    // Everything is open; nothing has been heard from anybody yet, and no thread been made.
+    let confinement = confine(&config, startup.named.as_deref(), undoes);
+    let parts = CoreParts {
+        node,
+        tun,
+        peerings,
+        wanted: wanted(&config, rng.fork(), now),
+        accepted,
+        calls,
+        lan,
+        network,
+        reloads: (reloads, settings),
+        pulse: Pulse::new(manager.clone(), now),
+        confinement,
+        require_authenticated: config.peering.require_authenticated,
+        allowed: config.peering.allowed_keys.clone(),
+        clock,
+    };
+    let reloader = Reloader {
+        startup,
+        running: config,
+        listening,
+        neighbours,
+        tls,
+        accepted: accepted_sender,
+        core: settings_sender,
+        own_key,
+        own_interface,
+        manager,
+        rng: rng.fork(),
+        clock,
+    };
+    tokio::spawn(reloader.run(reload_calls));
+    Ok(tokio::spawn(Core::new(parts).run()))
+}
+
+fn peerings(
+    config: &Config,
+    greeting: Greeting,
+    (tls, underlay): (&Arc<NodeTls>, &Arc<Underlay>),
+    rng: Rng,
+    clock: Clock,
+) -> (Peerings, PeerInputs) {
+    let limits = Limits { inbound: config.peering.max_inbound, per_source: config.peering.max_inbound_per_source };
+    let mut peerings = Peerings::new(greeting, limits, rng, Arc::clone(tls), clock);
+    peerings.0.set_underlay(Arc::clone(underlay));
+    peerings
+}
+
+fn node_config(config: &Config, psk: [u8; 32]) -> NodeConfig {
+    NodeConfig {
         mtu: config.tun.mtu,
         psk,
-        aes: config.session.cipher == SessionCipher::Auto && has_aes(),
+        aes: reload::may_use_aes(config),
         firewall: config.firewall.inbound.clone(),
         max_routes: MAX_ROUTES,
         max_sessions: MAX_SESSIONS,
         profile: Profile::improved(),
         transit: config.node.transit,
         routes: RouteConfig { seal: config.session.seal_sources, answer_trace: config.node.answer_trace },
-    };
-    let extensions = node_config.extensions().and(Extensions::LINK_PROOF);
-    let greeting = Greeting::new(Arc::clone(&keypair), extensions);
-    let tls = NodeTls::new(Arc::clone(&keypair))?.with_ca_file(config.peering.tls_ca_file.clone());
-    let tls = Arc::new(tls);
-    let underlay = Arc::new(Underlay::new(config));
-    let limits = Limits { inbound: config.peering.max_inbound, per_source: config.peering.max_inbound_per_source };
-    let mut peerings = Peerings::new(greeting, limits, rng.fork(), Arc::clone(&tls), clock);
-    peerings.0.set_underlay(Arc::clone(&underlay));
-    let (node_seed, now, own_key) = (rng.bytes(), clock.now(), keypair.public());
-    let node = Node::new(node_config, keypair, node_seed, now, clock.unix_now());
+    }
+}
 
-    let (accepted_sender, accepted) = mpsc::channel(RARE_QUEUE);
-    listen(config, &tls, &underlay, &accepted_sender)?;
-    let lan = listen_to_neighbours(config, &tls, &underlay, &accepted_sender).map(|port| {
-        let own_interface = Some(host.1.to_owned()).filter(|name| !name.is_empty());
-        let config = DiscoveryConfig {
-            own_key,
-            port,
-            interfaces: config.discovery.interfaces.clone(),
-            rules: config.discovery.interface.clone(),
-            allowed: config.peering.allowed_keys.lan.clone(),
-            own_interface,
-        };
-        Lan::new(config, rng.fork(), now)
-    });
-    let mut wanted = Wanted::new(rng.fork());
+fn wanted(config: &Config, rng: Rng, now: Instant) -> Wanted {
+    let mut wanted = Wanted::new(rng);
     for uri in &config.peering.peers {
         // Named twice with different options: the first counts.
         if wanted.add(uri.clone(), now).is_err() {
             tracing::warn!("peering.peers: {uri} is left out: it is there already, or there are too many");
         }
     }
-    let (call_sender, calls) = mpsc::channel(RARE_QUEUE);
-    tokio::spawn(control.serve(call_sender));
-    tracing::info!("control socket: {}; try `pineconectl status`", config.control.socket.display());
-    let parts = CoreParts {
-        node,
-        tun: host.0,
-        peerings,
-        wanted,
-        accepted,
-        calls,
-        lan,
-        network: watch_network().await,
-        require_authenticated: config.peering.require_authenticated,
-        allowed: config.peering.allowed_keys.clone(),
-        clock,
-    };
-    Ok(tokio::spawn(Core::new(parts).run()))
-}
-
-fn listen(
-    config: &Config,
-    tls: &Arc<NodeTls>,
-    underlay: &Underlay,
-    accepted: &mpsc::Sender<Accepted>,
-) -> Result<(), DaemonError> {
-    for uri in &config.peering.listen {
-        let listener = transport::listen(uri, tls, underlay)
-            .map_err(|error: ListenError| DaemonError::Listen(format!("{uri}: {error}")))?;
-        tracing::info!("listening on {}", listener.uri());
-        tokio::spawn(accept_all(listener, false, (password_key(uri.password.as_ref()), uri.policy), accepted.clone()));
-    }
-    Ok(())
-}
-
-/// Listens for neighbours, on a port of the system's choice that our beacons announce. `None` if discovery is off or impossible: a node
-/// with configured peers can do without.
-fn listen_to_neighbours(
-    config: &Config,
-    tls: &Arc<NodeTls>,
-    underlay: &Underlay,
-    accepted: &mpsc::Sender<Accepted>,
-) -> Option<u16> {
-    if !config.discovery.enabled {
-        return None;
-    }
-    let anywhere = ListenUri {
-        scheme: Scheme::Tcp,
-        address: (Ipv6Addr::UNSPECIFIED, 0).into(),
-        password: None,
-        interface: None,
-        policy: PeerPolicy::default(),
-    };
-    match transport::listen(&anywhere, tls, underlay) {
-        Ok(listener) => {
-            let port = listener.port();
-            tokio::spawn(accept_all(listener, true, Default::default(), accepted.clone()));
-            port
-        }
-        Err(error) => {
-            tracing::warn!("no LAN discovery: {error}");
-            None
-        }
-    }
-}
-
-/// Hands all connections of a listener to the core, for as long as it takes them.
-async fn accept_all(
-    listener: Listener,
-    lan: bool,
-    (password, policy): (PasswordKey, PeerPolicy),
-    accepted: mpsc::Sender<Accepted>,
-) {
-    loop {
-        match listener.accept().await {
-            Ok(incoming) => {
-                if accepted.send(Accepted { incoming, lan, password: password.clone(), policy }).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => {
-                tracing::warn!("cannot accept peers on {}: {error}", listener.uri());
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    wanted
 }
 
 /// The network as it is and as it changes; where it cannot be watched, peers are merely dialled again a little later.
@@ -349,14 +332,16 @@ impl Signals {
         })
     }
 
-    /// Waits until we are told to stop.
-    async fn stop(&mut self) {
+    /// Waits until we are told to stop. Passes on what we are told to reload.
+    async fn stop(&mut self, reloads: &mpsc::Sender<ReloadCall>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break tracing::info!("stopping: SIGTERM"),
                 _ = self.interrupt.recv() => break tracing::info!("stopping: SIGINT"),
                 _ = self.hangup.recv() => {
-                    tracing::info!("SIGHUP: the configuration is read at start only; restart to apply changes");
+                    tracing::info!("reload: SIGHUP");
+                    // Full: one that has not read the file yet is among those that wait.
+                    let _ = reloads.try_send(ReloadCall { dry_run: false, reply: None });
                 }
             }
         }

@@ -65,6 +65,17 @@ impl Lan {
         Self { discovery: Discovery::new(config, rng, now), links: BTreeMap::new(), heard_sender, heard }
     }
 
+    /// Other rules for the same node. Must be called within the runtime.
+    pub(crate) fn set_rules(&mut self, config: DiscoveryConfig, network: &Snapshot, now: Instant) {
+        self.discovery.handle_rules(config.interfaces, config.rules, config.allowed);
+        self.network_changed(network, now);
+    }
+
+    /// Whether peers are looked for on this interface.
+    pub(crate) fn takes_part(&self, interface: u32) -> bool {
+        self.discovery.conduct(interface).is_some()
+    }
+
     /// The network as it is now. Must be called within the runtime.
     pub(crate) fn network_changed(&mut self, network: &Snapshot, now: Instant) {
         let gone: Vec<u32> =

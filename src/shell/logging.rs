@@ -4,6 +4,7 @@
 //! level `trace`. Under the systemd journal, which adds the time, lines have none.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use nix::sys::stat::fstat;
 use tracing_subscriber::EnvFilter;
@@ -28,7 +29,36 @@ pub fn start(filter: &LogFilter, format: LogFormat) {
         LogFormat::Plain => false,
         LogFormat::Auto => !is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref()),
     };
-    let _ = if with_time { lines.finish().try_init() } else { lines.without_time().finish().try_init() };
+    if with_time {
+        let lines = lines.with_filter_reloading();
+        let handle = lines.reload_handle();
+        let started = lines.finish().try_init();
+        remember(started.is_ok(), move |filter| handle.reload(filter).is_ok());
+    } else {
+        let lines = lines.without_time().with_filter_reloading();
+        let handle = lines.reload_handle();
+        let started = lines.finish().try_init();
+        remember(started.is_ok(), move |filter| handle.reload(filter).is_ok());
+    }
+}
+
+/// Another level from now on, if logging was started here.
+pub(crate) fn set_level(filter: &LogFilter) {
+    let env_filter = EnvFilter::try_new(filter.as_str()).unwrap_or_default();
+    if let Some(set) = SET_FILTER.get() {
+        set(env_filter);
+    }
+}
+
+type SetFilter = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
+/// How the filter of the log that was started is replaced: the log is the process's, so this is too.
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+fn remember(started: bool, set: impl Fn(EnvFilter) -> bool + Send + Sync + 'static) {
+    if started {
+        let _ = SET_FILTER.set(Box::new(set));
+    }
 }
 
 /// Whether standard error goes to the systemd journal: `JOURNAL_STREAM` is `device:inode` of the stream that does, and is

@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod config_file;
+pub(crate) mod confine;
 pub mod control_socket;
 pub(crate) mod core_loop;
 pub(crate) mod cpu;
@@ -13,6 +14,7 @@ pub mod daemon;
 pub mod files;
 pub mod key_file;
 pub(crate) mod lan;
+pub(crate) mod listening;
 pub mod logging;
 pub(crate) mod netlink;
 pub mod password_file;
@@ -20,6 +22,7 @@ pub(crate) mod peer_task;
 pub mod preflight;
 pub(crate) mod peerings;
 pub(crate) mod readiness;
+pub mod reload;
 pub(crate) mod socket_file;
 pub(crate) mod timer;
 pub(crate) mod transport;

@@ -278,6 +278,15 @@ impl Peerings {
         self.table.values().any(|peering| peering.up.is_some_and(|peer| peer.key == *key && peer.proven))
     }
 
+    /// All peerings that came about over LAN discovery, up or not, with their links.
+    pub(crate) fn neighbours(&self) -> Vec<(PeeringId, u32)> {
+        let link = |(id, peering): (&PeeringId, &Peering)| match peering.origin {
+            Origin::Lan { interface, .. } => Some((*id, interface)),
+            _ => None,
+        };
+        self.table.iter().filter_map(link).collect()
+    }
+
     /// All peerings that are up.
     pub(crate) fn all_up(&self) -> Vec<PeeringId> {
         self.ports.values().copied().collect()

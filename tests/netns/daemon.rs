@@ -167,6 +167,16 @@ impl Running {
         daemon
     }
 
+    /// Changes the configuration file, as an editor does, and has the daemon read it again.
+    pub(crate) fn reload(&self, change: impl FnOnce(&mut Config)) -> Value {
+        let mut config = self.config.clone().expect("it has a configuration");
+        change(&mut config);
+        let new = self.directory.join("new");
+        std::fs::write(&new, config.toml(&self.directory)).expect("/run is ours");
+        std::fs::rename(&new, self.directory.join("pineconed.toml")).expect("/run is ours");
+        self.ctl("reload")
+    }
+
     /// Starts the process and returns at once.
     pub(crate) fn spawn(&self) {
         let log = File::options().create(true).append(true).open(self.log()).expect("/run is ours");

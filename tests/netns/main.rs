@@ -32,4 +32,5 @@ mod policy;
 mod quic;
 mod reach;
 mod routes;
+mod reload;
 mod underlay;

@@ -69,6 +69,14 @@ pub(crate) enum Command {
     /// Add or remove peers while the daemon runs
     #[command(subcommand)]
     Peer(PeerCommand),
+    /// Read the configuration file again and follow it; a file with a mistake changes nothing
+    Reload {
+        /// Only show what would change, and what needs a restart
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Wait for --timeout seconds until the daemon runs, has peers, reaches a node; exit code 5 if it does not
+    Wait(WaitOptions),
     /// Make and look at private key files; needs no daemon
     #[command(subcommand)]
     Key(KeyCommand),
@@ -87,6 +95,17 @@ pub(crate) struct PingOptions {
     /// Seconds between an answer and the next ping, 0.01 to 3600
     #[arg(short, long, value_name = "S", default_value = "1", value_parser = parse_interval)]
     pub(crate) interval: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WaitOptions {
+    /// Wait until there are so many peerings
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) peers: usize,
+
+    /// Wait until this node answers: an overlay address or a public key
+    #[arg(long, value_name = "TARGET", value_parser = parse_target)]
+    pub(crate) route: Option<Target>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,8 +12,10 @@ mod output;
 mod peers;
 mod ping;
 mod routes;
+mod reload;
 mod show;
 mod units;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,8 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let request = match &arguments.command {
         Command::Key(command) => return keys::run(command, arguments.json),
         Command::Ping(options) => return ping::run(arguments, options),
+        Command::Wait(options) => return wait::run(arguments, options),
+        Command::Reload { dry_run } => Request::Reload { dry_run: *dry_run },
         Command::Status => Request::Status,
         Command::Peers => Request::Peers,
         Command::Tree => Request::Tree,
@@ -81,6 +85,7 @@ fn as_text(request: &Request, answer: &Answer) -> String {
         (_, Answer::Snake(snake)) => show::snake(snake),
         (_, Answer::Sessions(sessions)) => show::sessions(sessions),
         (_, Answer::Lookup(answer)) => show::lookup(answer),
+        (_, Answer::Reload(report)) => reload::text(report),
         (_, Answer::Ping(answer)) => ping::reply_line(1, answer),
         (_, Answer::Trace(answer)) => routes::trace(answer),
         (_, Answer::Path(status)) => routes::path(status),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pinecone::keys::PublicKey;
-use pinecone::node::status::{LookupAnswer, SessionStatus, SnakeStatus, Status, TreeStatus};
+use pinecone::node::status::{Confinement, LookupAnswer, SessionStatus, SnakeStatus, Status, TreeStatus};
 
 use crate::output::{Column, pairs, table};
 use crate::units::{coordinates, maybe_coordinates, size, span};
@@ -34,7 +34,14 @@ pub(crate) fn status(status: &Status) -> String {
         ("forwarded", format!("{} frames", status.frames_forwarded)),
         ("drops", counts(&status.drops)),
         ("refused peers", counts(&status.refused)),
+        ("confinement", confinement(&status.confinement)),
     ])
+}
+
+fn confinement(confinement: &Confinement) -> String {
+    let Confinement { capabilities, files, system_calls, .. } = confinement;
+    let capabilities = if capabilities.is_empty() { "none".to_owned() } else { capabilities.join(", ") };
+    format!("files {files}; system calls {system_calls}; capabilities {capabilities}")
 }
 
 /// The path from the root down to us.

@@ -68,8 +68,12 @@ impl Firewall {
         Self { policy, hits, flows, fragments, started: now }
     }
 
-    /// Replaces the policy. Flows stay, rules count from zero.
-    pub fn set_policy(&mut self, policy: Policy) {
+    /// Replaces the policy. Flows stay, rules count from zero. Where everything was allowed no flow was remembered, so connections that are
+    /// older than the new policy get the time that those older than the filter get.
+    pub fn set_policy(&mut self, policy: Policy, now: Instant) {
+        if self.policy == Policy::Open {
+            self.started = now;
+        }
         self.hits = vec![0; policy.rules().len()];
         self.policy = policy;
     }

@@ -237,7 +237,7 @@ fn connections_that_a_rule_admits_take_no_room_and_end_with_the_rule() {
     }
     assert_eq!(host.firewall.flow_count(), 0);
     host.sends(&tcp(us(), friend(), (4000, 443), SYN));
-    host.firewall.set_policy(Policy::Established);
+    host.firewall.set_policy(Policy::Established, host.now);
     assert!(!host.admits(stranger(), &tcp(stranger(), us(), (7, 22), ACK)));
     assert!(host.admits(friend(), &tcp(friend(), us(), (443, 4000), SYN_ACK)), "flows outlive a change of the rules");
 }

@@ -1,5 +1,6 @@
 //! Answers requests of the control socket: some from the node at once, some when the node has found out.
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::Core;
@@ -9,6 +10,7 @@ use crate::control::{Answer, Failure, FailureKind, Peers, Reply, Request, Target
 use crate::node::status::Status;
 use crate::node::{RequestId, Target};
 use crate::shell::control_socket::Call;
+use crate::shell::reload::ReloadCall;
 use crate::shell::wanted::{MAX_WANTED, NotAdded};
 use crate::time::{Duration, Instant};
 
@@ -34,7 +36,8 @@ impl Core {
             }
             Request::Status => {
                 let refused = self.peerings.admission.refusals().map(|(reason, count)| (reason.to_owned(), count));
-                Ok(Answer::Status(Status { refused: refused.collect(), ..self.node.status(now) }))
+                let (refused, confinement) = (refused.collect(), Box::new(self.confinement.clone()));
+                Ok(Answer::Status(Status { refused, confinement, ..self.node.status(now) }))
             }
             Request::Peers => Ok(Answer::Peers(Peers {
                 peers: self.node.peers(now),
@@ -43,6 +46,7 @@ impl Core {
             Request::Tree => Ok(Answer::Tree(self.node.tree())),
             Request::Snake => Ok(Answer::Snake(self.node.snake(now))),
             Request::Sessions => Ok(Answer::Sessions(self.node.sessions(now))),
+            Request::Reload { dry_run } => return self.reload(dry_run, reply),
             Request::PeerAdd { uri } => self.add_peer(uri, now),
             Request::PeerRemove { uri } => self.remove_peer(&uri, now),
         };
@@ -59,6 +63,17 @@ impl Core {
     fn ask(&mut self, id: RequestId, reply: oneshot::Sender<Reply>, target: Target, timeout: Duration) {
         let nobody = format!("nobody answered for {} within {} s", TargetText(target), timeout.as_secs_f64());
         self.questions.insert(id, (reply, nobody));
+    }
+
+    /// Reloads are done beside the core, which only takes what comes of them.
+    fn reload(&self, dry_run: bool, reply: oneshot::Sender<Reply>) {
+        let call = ReloadCall { dry_run, reply: Some(reply) };
+        if let Err(TrySendError::Full(call) | TrySendError::Closed(call)) = self.reloads.try_send(call)
+            && let Some(reply) = call.reply
+        {
+            let message = "several reloads are under way; try again when they are done";
+            let _ = reply.send(Err(Failure::new(FailureKind::Busy, message)));
+        }
     }
 
     fn add_peer(&mut self, uri: PeerUri, now: Instant) -> Reply {

@@ -15,6 +15,7 @@ use crate::node::{NodeConfig, Target};
 use crate::rng::Rng;
 use crate::shell::netlink::Interface;
 use crate::shell::peerings::Greeting;
+use crate::shell::readiness::Manager;
 use crate::shell::transport::tls::NodeTls;
 use crate::shell::transport::{Connection, Ends, Remote, Stream};
 use crate::shell::tun::memory::{self, MemoryHost};
@@ -58,6 +59,8 @@ impl Daemon {
         let (accepted, accepted_to_core) = mpsc::channel(4);
         let (calls, calls_to_core) = mpsc::channel(4);
         let (network, network_to_core) = mpsc::channel(1);
+        let (_, settings_to_core) = mpsc::channel(1);
+        let (reloads, _) = mpsc::channel(1);
         let greeting = Greeting::new(keypair.clone(), Extensions::LINK_PROOF);
         let parts = CoreParts {
             node,
@@ -68,6 +71,9 @@ impl Daemon {
             calls: calls_to_core,
             lan: None,
             network: (Arc::new(options.network), network_to_core),
+            reloads: (reloads, settings_to_core),
+            pulse: Pulse::new(Manager::default(), clock.now()),
+            confinement: Confinement::default(),
             require_authenticated: options.require_authenticated,
             allowed: options.allowed,
             clock,

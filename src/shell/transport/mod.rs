@@ -70,6 +70,12 @@ impl Stream for ws::WsStream<Box<dyn Stream>> {
     }
 }
 
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.uri())
+    }
+}
+
 #[cfg(test)]
 impl Stream for tokio::io::DuplexStream {}
 

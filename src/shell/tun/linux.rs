@@ -131,6 +131,13 @@ pub(crate) struct Added {
     routes: Vec<Route>,
 }
 
+impl Added {
+    /// Whether there is anything to undo.
+    pub(crate) fn is_something(&self) -> bool {
+        self.address.is_some() || !self.routes.is_empty()
+    }
+}
+
 /// Opens the interface and sets it up. Returns it with its name and what to undo.
 pub(crate) async fn open(params: &TunParams, netlink: &Netlink) -> Result<(KernelTun, String, Added), TunError> {
     let (fd, name, ours) = match params.fd {
