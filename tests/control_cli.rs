@@ -559,6 +559,7 @@ fn status_document() -> Value {
         "frames_forwarded": 12,
         "drops": { "not_overlay": 3 },
         "refused": { "too_fast": 4 },
+        "confinement": { "wanted": true, "capabilities": [], "files": "full", "system_calls": "filtered" },
     })
 }
 

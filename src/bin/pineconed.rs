@@ -1,35 +1,17 @@
 //! `pineconed`: reads its configuration and runs the daemon in the foreground. Exit codes: 0 ok, 1 failure, 2 usage.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use pinecone::config::{DEFAULT_FILE, LogFilter};
+use clap::Parser;
+use pinecone::config::DEFAULT_FILE;
 use pinecone::shell::reload::Startup;
 use pinecone::shell::{config_file, daemon, logging, preflight};
 
-/// An IPv6 overlay network over Pinecone routes, encrypted end to end
-#[derive(Debug, Parser)]
-#[command(name = "pineconed", version, disable_help_subcommand = true)]
-struct Arguments {
-    /// The configuration; without this option and without a file at /etc/pinecone/pineconed.toml, the defaults
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
+#[path = "pineconed/args.rs"]
+mod args;
 
-    /// What to log: off, error, warn, info, debug or trace, or levels of modules; goes before log.level
-    #[arg(long, global = true, value_name = "LEVEL", env = "PINECONE_LOG")]
-    log_level: Option<LogFilter>,
-
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Tell whether the daemon would start with this configuration, without making or changing anything
-    Check,
-}
+use args::{Arguments, Command};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

@@ -88,7 +88,7 @@ macro_rules! keys {
 
 keys! {
     node: NodeSection { private_key_file = Restart, transit = Restart, answer_trace = Restart }
-    tun: TunSection { name = Restart, mtu = Restart, offload = Restart, fd = Restart }
+    tun: TunSection { name = Restart, mtu = Restart, offload = Restart, fd = Restart, netns = Restart }
     peering: PeeringSection {
         listen = Reload, peers = Reload, require_authenticated = Reload, proxy = Reload, fwmark = Restart,
         tls_ca_file = Restart, allowed_keys = Reload, max_inbound = Reload, max_inbound_per_source = Reload,

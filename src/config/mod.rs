@@ -109,6 +109,9 @@ pub struct TunSection {
     /// An open TUN descriptor that was passed to the daemon, to be used instead of opening one.
     #[serde(deserialize_with = "values::descriptor")]
     pub fd: Option<i32>,
+    /// The network namespace that the interface is in: a name under `/run/netns`, or a path; none for ours.
+    #[serde(deserialize_with = "optional_path")]
+    pub netns: Option<PathBuf>,
 }
 
 /// `[peering]`
@@ -229,7 +232,7 @@ impl Default for SessionSection {
 
 impl Default for TunSection {
     fn default() -> Self {
-        Self { name: TunName::default(), mtu: values::MAX_MTU, offload: true, fd: None }
+        Self { name: TunName::default(), mtu: values::MAX_MTU, offload: true, fd: None, netns: None }
     }
 }
 

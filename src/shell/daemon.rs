@@ -34,6 +34,7 @@ use crate::shell::transport::tls::{NodeTls, NodeTlsError};
 use crate::shell::transport::underlay::Underlay;
 use crate::shell::tun::Tun;
 use crate::shell::tun::linux::{self, Added, TunError, TunParams};
+use crate::shell::tun::netns::Namespace;
 use crate::shell::wanted::Wanted;
 use crate::time::{Duration, Instant};
 use crate::wire::extensions::Extensions;
@@ -125,8 +126,7 @@ async fn serve(config: Config, startup: Startup, keypair: Arc<Keypair>) -> Resul
     let mut signals = Signals::new().map_err(os("wait for signals"))?;
     let psk = password_file::psk(&config.session)?;
     let control = ControlSocket::bind(&config.control.socket, config.control.group.as_deref())?;
-    let netlink = Netlink::connect().map_err(os("ask the kernel about the network"))?;
-    let host = open_tun(&config, &keypair, &netlink).await?;
+    let host = open_tun(&config, &keypair).await?;
     let (reloads, reload_calls) = mpsc::channel(reload::QUEUE);
     let undoes = host.added.is_something();
     let parts = Parts { startup, manager: manager.clone(), keypair, psk, control, reloads: reloads.clone(), undoes };
@@ -149,7 +149,7 @@ async fn serve(config: Config, startup: Startup, keypair: Arc<Keypair>) -> Resul
         }
         Err(error) => Err(error),
     };
-    let undo = linux::undo(&host.added, &netlink);
+    let undo = linux::undo(&host.added, &host.netlink);
     if tokio::time::timeout(STOP_TIMEOUT, undo).await.is_err() {
         tracing::warn!("the kernel did not take our address and route off the interface in time");
     }
@@ -173,25 +173,35 @@ struct HostSide {
     tun: Tun,
     name: String,
     added: Added,
+    /// To the kernel, where the interface is.
+    netlink: Netlink,
 }
 
-async fn open_tun(config: &Config, keypair: &Keypair, netlink: &Netlink) -> Result<HostSide, DaemonError> {
+async fn open_tun(config: &Config, keypair: &Keypair) -> Result<HostSide, DaemonError> {
     let (address, subnet) = (Address::of(&keypair.public()), Subnet::of(&keypair.public()));
     tracing::info!("this node is {address}, routed prefix {subnet}, public key {}", keypair.public());
-    let name = match &config.tun.name {
+    let tun_error = |error: TunError| DaemonError::Tun(error.to_string());
+    let section = &config.tun;
+    let netns = section.netns.as_deref().map(Namespace::open).transpose().map_err(|error| tun_error(error.into()))?;
+    let netlink = match &netns {
+        Some(netns) => netns.within(Netlink::connect).map_err(|error| tun_error(error.into()))?,
+        None => Netlink::connect(),
+    };
+    let netlink = netlink.map_err(os("ask the kernel about the network"))?;
+    let name = match &section.name {
         TunName::None => {
             tracing::info!("no interface (tun.name = \"none\"): this node routes for others only");
-            return Ok(HostSide { tun: Tun::None, name: String::new(), added: Added::default() });
+            return Ok(HostSide { tun: Tun::None, name: String::new(), added: Added::default(), netlink });
         }
         TunName::Named(name) => name.to_string(),
     };
-    let section = &config.tun;
-    let (fd, mtu, offload) = (section.fd, section.mtu, section.offload);
-    let params = TunParams { name, fd, mtu, offload, address: address.ip(), subnet: subnet.ip() };
-    let (tun, name, added) =
-        linux::open(&params, netlink).await.map_err(|error: TunError| DaemonError::Tun(error.to_string()))?;
-    tracing::info!("{name} is up");
-    Ok(HostSide { tun: Tun::Kernel(tun), name, added })
+    let (fd, mtu, offload, netns) = (section.fd, section.mtu, section.offload, netns.map(Arc::new));
+    let params = TunParams { name, fd, mtu, offload, address: address.ip(), subnet: subnet.ip(), netns };
+    let (tun, name, added) = linux::open(&params, &netlink).await.map_err(tun_error)?;
+    let place =
+        section.netns.as_ref().map_or_else(String::new, |netns| format!(" in the namespace {}", netns.display()));
+    tracing::info!("{name} is up{place}");
+    Ok(HostSide { tun: Tun::Kernel(tun), name, added, netlink })
 }
 
 /// Starts everything that runs beside the signals. It all ends with the runtime.
@@ -221,7 +231,8 @@ async fn start_core(
     listening.replace(&config.peering.listen, opened, &accepted_sender);
     let neighbours = config.discovery.enabled.then(|| listening::for_neighbours(&tls, &underlay, &accepted_sender));
     let neighbours = neighbours.flatten();
-    let own_interface = Some(interface.to_owned()).filter(|name| !name.is_empty());
+    // An interface of this name here is another one, if ours is elsewhere.
+    let own_interface = Some(interface.to_owned()).filter(|name| !name.is_empty() && config.tun.netns.is_none());
     let lan = neighbours
         .as_ref()
         .and_then(Accepting::port)

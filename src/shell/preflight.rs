@@ -7,6 +7,7 @@ use crate::config::{Config, TunName};
 
 use super::control_socket::{self, Probe};
 use super::transport::tls::check_ca_file;
+use super::tun::netns::Namespace;
 use super::{key_file, password_file};
 
 /// What the kernel makes TUN interfaces from.
@@ -52,6 +53,9 @@ pub fn check(config: &Config) -> Findings {
         Ok(Probe::Free) => {}
         Ok(Probe::Running) => findings.notes.push(format!("a pineconed runs now, on {}", control.socket.display())),
         Err(error) => findings.errors.push(error.to_string()),
+    }
+    if let Some(Err(error)) = config.tun.netns.as_deref().map(Namespace::open) {
+        findings.errors.push(format!("tun.netns: {error}"));
     }
     if config.tun.name != TunName::None && config.tun.fd.is_none() && !Path::new(TUN_DEVICE).exists() {
         findings.errors.push(format!(

@@ -34,6 +34,10 @@ pub(crate) struct Config {
     pub(crate) tun: String,
     pub(crate) mtu: u16,
     pub(crate) offload: bool,
+    /// More lines of `[tun]`.
+    pub(crate) more_tun: String,
+    /// The number of a descriptor of the interface `tun` that the daemon is given. It has to exist.
+    pub(crate) passed: Option<i32>,
     pub(crate) listen: Vec<String>,
     pub(crate) peers: Vec<String>,
     /// `peering.tls_ca_file`.
@@ -61,6 +65,8 @@ impl Config {
             tun: "pine0".to_owned(),
             mtu: 65_000,
             offload: std::env::var_os(OFFLOAD).is_none_or(|value| value != "off"),
+            more_tun: String::new(),
+            passed: None,
             listen: vec!["tcp://[::]:7463".to_owned()],
             peers: vec![],
             ca_file: None,
@@ -78,7 +84,7 @@ impl Config {
     fn toml(&self, directory: &Path) -> String {
         let directory = directory.display();
         let mut text = format!(
-            "[node]\nprivate_key_file = \"{directory}/node.key\"\ntransit = {:?}\nanswer_trace = {}\n\n[tun]\nname = {:?}\nmtu = {}\noffload = {}\n\n\
+            "[node]\nprivate_key_file = \"{directory}/node.key\"\ntransit = {:?}\nanswer_trace = {}\n\n[tun]\nname = {:?}\nmtu = {}\noffload = {}\n{}\n\n\
              [peering]\nlisten = {:?}\npeers = {:?}\n{}\n\n[discovery]\nenabled = {}\n{}\n\n\
              [control]\nsocket = \"{directory}/control.sock\"\n{}",
             self.transit,
@@ -86,6 +92,7 @@ impl Config {
             self.tun,
             self.mtu,
             self.offload,
+            self.more_tun,
             self.listen,
             self.peers,
             self.more_peering,
@@ -210,7 +217,7 @@ impl Running {
             Command::new(daemon)
         };
         command.arg("--config").arg(self.directory.join("pineconed.toml"));
-        command
+        if let Some(fd) = config.passed { passing(fd, &config.tun, &command) } else { command }
     }
 
     /// Waits until `pineconectl` gets an answer.
@@ -238,6 +245,11 @@ impl Running {
         eventually(&format!("the daemon ends on {signal}"), seconds(10), || {
             self.child.borrow_mut().as_mut().expect("it was started").try_wait().expect("our own child")
         })
+    }
+
+    /// It ended by itself, and was meant to.
+    pub(crate) fn ended(&self) {
+        self.stopped.set(true);
     }
 
     /// Kills the process if there is one; for the end of the lab.
@@ -348,6 +360,21 @@ impl Running {
     fn log(&self) -> PathBuf {
         self.directory.join("log")
     }
+}
+
+/// The same, by a program that opens the interface for it first and gives it the descriptor.
+fn passing(fd: i32, interface: &str, command: &Command) -> Command {
+    // TUNSETIFF with IFF_TUN and IFF_NO_PI.
+    let script = format!(
+        "import fcntl, os, struct, sys\n\
+         tun = os.open('/dev/net/tun', os.O_RDWR)\n\
+         fcntl.ioctl(tun, 0x400454ca, struct.pack('16sH22x', b'{interface}', 0x1001))\n\
+         os.dup2(tun, {fd}, inheritable=True)\n\
+         os.execvp(sys.argv[1], sys.argv[1:])\n"
+    );
+    let mut passing = Command::new("python3");
+    passing.args(["-c", &script]).arg(command.get_program()).args(command.get_args());
+    passing
 }
 
 /// The path of one of the two programs.

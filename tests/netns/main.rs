@@ -28,6 +28,7 @@ mod icmp;
 mod lab_itself;
 mod neighbours;
 mod offload;
+mod placed;
 mod policy;
 mod quic;
 mod reach;

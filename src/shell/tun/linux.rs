@@ -7,6 +7,7 @@
 use std::io;
 use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use nix::errno::Errno;
@@ -17,6 +18,7 @@ use tokio::io::unix::AsyncFd;
 use crate::addr;
 use crate::buf::PacketBuf;
 use crate::shell::netlink::{Interface, Netlink, Route};
+use crate::shell::tun::netns::{Namespace, NamespaceError};
 use crate::shell::tun::offload::Offload;
 
 /// The largest IP packet there is on a TUN, whatever MTU somebody sets on it later.
@@ -54,6 +56,18 @@ pub(crate) struct TunParams {
     pub(crate) address: Ipv6Addr,
     /// Our routed /64.
     pub(crate) subnet: Ipv6Addr,
+    /// The namespace that it is in, if that is another one than ours.
+    pub(crate) netns: Option<Arc<Namespace>>,
+}
+
+impl TunParams {
+    /// Does something where the interface is.
+    fn within<T>(&self, act: impl FnOnce() -> T) -> Result<T, TunError> {
+        match &self.netns {
+            Some(netns) => Ok(netns.within(act)?),
+            None => Ok(act()),
+        }
+    }
 }
 
 /// Why there is no interface. Every message says what to do.
@@ -103,6 +117,9 @@ pub(crate) enum TunError {
         /// The interface.
         name: String,
     },
+    /// The namespace that it should be in.
+    #[error("tun.netns: {0}")]
+    Namespace(#[from] NamespaceError),
     /// Anything else.
     #[error("cannot {what} {name}: {source}")]
     Os {
@@ -150,7 +167,8 @@ pub(crate) async fn open(params: &TunParams, netlink: &Netlink) -> Result<(Kerne
         }
         None => {
             let existed = netlink.index_of(&params.name).await.map_err(os("look for", &params.name))?.is_some();
-            (attach(&params.name, params.offload)?, params.name.clone(), !existed)
+            let fd = params.within(|| attach(&params.name, params.offload))??;
+            (fd, params.name.clone(), !existed)
         }
     };
     nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
@@ -273,7 +291,7 @@ async fn set_up(name: &str, ours: bool, params: &TunParams, netlink: &Netlink) -
     if ours {
         // Containers often switch IPv6 off for every interface to come. This one has no other purpose; if we may not, the
         // next step says so.
-        let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "0");
+        let _ = params.within(|| std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "0"))?;
     }
     let mut added = Added { index, ..Added::default() };
     match configure(params, netlink, &mut added).await {
@@ -395,6 +413,7 @@ mod tests {
             offload: true,
             address: "600::1".parse().unwrap(),
             subnet: "700::".parse().unwrap(),
+            netns: None,
         }
     }
 

@@ -6,6 +6,7 @@
 pub(crate) mod linux;
 #[cfg(test)]
 pub(crate) mod memory;
+pub(crate) mod netns;
 mod offload;
 
 use std::io;
