@@ -1,0 +1,133 @@
+//! One homeserver: its settings, its process, its accounts.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use data_encoding::BASE64_NOPAD;
+use serde_json::{Value, json};
+
+use crate::http::{Request, ask};
+use crate::lab::Host;
+use crate::user::User;
+use crate::venv;
+use crate::wait::{eventually, seconds};
+
+/// Lines of a failed test's logs that are printed.
+const LOG_LINES: usize = 40;
+
+/// A running homeserver.
+pub(crate) struct Homeserver {
+    pub(crate) host: Host,
+    /// Its server name: what stands behind the colon of its users' ids.
+    pub(crate) name: String,
+    directory: PathBuf,
+    child: RefCell<Child>,
+}
+
+impl Homeserver {
+    /// Starts Synapse on `host` as `name`, with `settings` beside its own, and waits until it answers.
+    pub(crate) fn synapse(host: &Host, name: &str, settings: &Value) -> Self {
+        let directory = PathBuf::from(format!("/run/lab/{}-synapse", host.name()));
+        std::fs::create_dir_all(&directory).expect("/run is ours");
+        let mut config = synapse_config(&directory, name, host.name());
+        merge(&mut config, settings);
+        let file = directory.join("homeserver.yaml");
+        // JSON is YAML.
+        std::fs::write(&file, config.to_string()).expect("/run is ours");
+        let mut command = Command::new(venv::program("python"));
+        command.args(["-m", "synapse.app.homeserver", "--config-path"]).arg(&file);
+        Self::start(host, name, directory, command)
+    }
+
+    fn start(host: &Host, name: &str, directory: PathBuf, mut command: Command) -> Self {
+        let log = File::create(directory.join("log")).expect("/run is ours");
+        command
+            .current_dir(&directory)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log);
+        let child = RefCell::new(host.spawn(&mut command));
+        Self { host: host.clone(), name: name.to_owned(), directory, child }
+    }
+
+    /// Waits until it answers clients.
+    pub(crate) fn wait_ready(&self) {
+        eventually(&format!("the homeserver on {} answers", self.host.name()), seconds(90), || {
+            let ended = self.child.borrow_mut().try_wait().expect("our own child");
+            assert!(ended.is_none(), "the homeserver on {} ended at its start", self.host.name());
+            self.ask("GET", "/_matrix/client/versions", &Value::Null).filter(|(status, _)| *status == 200)
+        });
+    }
+
+    /// Makes an account.
+    pub(crate) fn register(&self, name: &str) -> User<'_> {
+        let body = json!({"username": name, "password": "correct horse battery", "auth": {"type": "m.login.dummy"}});
+        let (status, answer) = self.ask("POST", "/_matrix/client/v3/register", &body).expect("an answer");
+        assert_eq!(status, 200, "{answer}");
+        let text = |field: &str| answer[field].as_str().expect("a string").to_owned();
+        User::new(self, text("user_id"), text("access_token"))
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let content_type = "application/json";
+        let request = Request { method, path, token: "", content_type, body: body.as_bytes() };
+        let (status, answer) = ask(&self.host, &request, seconds(30))?;
+        Some((status, serde_json::from_slice(&answer).ok()?))
+    }
+}
+
+impl Drop for Homeserver {
+    fn drop(&mut self) {
+        let child = self.child.get_mut();
+        let _ = child.kill();
+        let _ = child.wait();
+        if std::thread::panicking() {
+            println!("── log of the homeserver on {}", self.host.name());
+            let text = std::fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+            let lines: Vec<_> = text.lines().collect();
+            lines[lines.len().saturating_sub(LOG_LINES)..].iter().for_each(|line| println!("{line}"));
+        }
+    }
+}
+
+/// What a Synapse needs that has nothing to do with the mesh: files, accounts without questions, and no limits on how fast a test talks.
+fn synapse_config(directory: &Path, name: &str, host: &str) -> Value {
+    let mut seed = [0; 32];
+    host.bytes().zip(&mut seed).for_each(|(byte, place)| *place = byte);
+    std::fs::write(directory.join("signing.key"), format!("ed25519 a_test {}\n", BASE64_NOPAD.encode(&seed))).unwrap();
+    let log = json!({
+        "version": 1, "disable_existing_loggers": false,
+        "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(request)s %(message)s"}},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+        "root": {"level": "WARNING", "handlers": ["console"]},
+    });
+    std::fs::write(directory.join("log.yaml"), log.to_string()).unwrap();
+    let path = |file: &str| directory.join(file).display().to_string();
+    let fast = json!({"per_second": 1000, "burst_count": 1000});
+    json!({
+        "server_name": name,
+        "listeners": [{"port": 8008, "type": "http", "tls": false, "bind_addresses": ["127.0.0.1"],
+                       "resources": [{"names": ["client"]}]}],
+        "database": {"name": "sqlite3", "args": {"database": path("homeserver.db")}},
+        "media_store_path": path("media"), "signing_key_path": path("signing.key"), "pid_file": path("pid"),
+        "log_config": path("log.yaml"), "report_stats": false,
+        "registration_shared_secret": "a test's", "macaroon_secret_key": "a test's", "form_secret": "a test's",
+        "enable_registration": true, "enable_registration_without_verification": true,
+        "rc_message": fast, "rc_registration": fast, "rc_invites": {"per_room": fast, "per_user": fast, "per_issuer": fast},
+        "rc_joins": {"local": fast, "remote": fast}, "rc_login": {"address": fast, "account": fast},
+        "rc_federation": {"sleep_limit": 1000, "reject_limit": 1000, "concurrent": 100},
+    })
+}
+
+/// Puts the fields of `more` into `config`; lists grow.
+fn merge(config: &mut Value, more: &Value) {
+    for (key, value) in more.as_object().expect("settings are a map") {
+        match (config.get_mut(key).and_then(Value::as_array_mut), value.as_array()) {
+            (Some(list), Some(more)) => list.extend(more.iter().cloned()),
+            _ => config[key] = value.clone(),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Stock Matrix homeservers that only have the mesh between them: Synapse as it comes from PyPI, and what people do with it.
+//!
+//! Nothing here is specific to us but the addresses: the homeservers, their settings and the calls of the client API are those that
+//! anybody would use. Hosts are network namespaces, as in the `netns` tests. Where Python or Synapse cannot be had the tests are skipped,
+//! which standard error says; with `CI=true` that is a failure instead.
+//!
+//! What takes longer is ignored by `cargo test` and run by `.ci/matrix --all`. `docs/testing.md` has the details, `docs/matrix.md` what
+//! the figures are.
+//!
+//! Support: `venv` (Synapse's Python), `http` (requests to the local homeserver), `homeserver` (one process), `user` (somebody with an
+//! account), `line` (the network); hosts and daemons come from the `netns` tests. Tests: all other modules.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "these tests watch the real clock")]
+
+#[path = "../netns/daemon.rs"]
+#[allow(dead_code, reason = "shared with the netns tests, which use the rest")]
+mod daemon;
+#[path = "../netns/lab.rs"]
+#[allow(dead_code, reason = "shared with the netns tests, which use the rest")]
+mod lab;
+#[path = "../netns/sandbox.rs"]
+#[allow(dead_code, reason = "shared with the netns tests, which use the rest")]
+mod sandbox;
+#[path = "../netns/traffic.rs"]
+#[allow(dead_code, reason = "shared with the netns tests, which use the rest")]
+mod traffic;
+#[path = "../netns/wait.rs"]
+mod wait;
+
+mod homeserver;
+mod http;
+mod line;
+mod user;
+mod venv;
+
+mod rooms;
