@@ -30,6 +30,7 @@ pub mod session;
 pub mod ip;
 pub mod node;
 // ── pure: around the node ────────────────────────────────────────────────────────────────────────────────────────────
+pub mod dns;
 pub mod admission;
 pub mod discovery;
 pub mod redial;

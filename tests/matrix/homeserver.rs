@@ -16,6 +16,8 @@ use crate::wait::{eventually, seconds};
 
 /// Lines of a failed test's logs that are printed.
 const LOG_LINES: usize = 40;
+/// With this one may make any account.
+const SECRET: &str = "a test's secret";
 
 /// A running homeserver.
 pub(crate) struct Homeserver {
@@ -27,17 +29,22 @@ pub(crate) struct Homeserver {
 }
 
 impl Homeserver {
-    /// Starts Synapse on `host` as `name`, with `settings` beside its own, and waits until it answers.
-    pub(crate) fn synapse(host: &Host, name: &str, settings: &Value) -> Self {
+    /// Starts Synapse on `host`. It is called `name` in the file `init` that `pineconectl matrix init` wrote; `settings` are above that.
+    pub(crate) fn synapse(host: &Host, name: &str, init: &Path, settings: &Value) -> Self {
         let directory = PathBuf::from(format!("/run/lab/{}-synapse", host.name()));
         std::fs::create_dir_all(&directory).expect("/run is ours");
-        let mut config = synapse_config(&directory, name, host.name());
-        merge(&mut config, settings);
-        let file = directory.join("homeserver.yaml");
         // JSON is YAML.
-        std::fs::write(&file, config.to_string()).expect("/run is ours");
+        let write = |file: &str, config: &Value| {
+            let path = directory.join(file);
+            std::fs::write(&path, config.to_string()).expect("/run is ours");
+            path
+        };
         let mut command = Command::new(venv::program("python"));
-        command.args(["-m", "synapse.app.homeserver", "--config-path"]).arg(&file);
+        command.args(["-m", "synapse.app.homeserver"]);
+        let base = write("homeserver.yaml", &synapse_config(&directory, host.name()));
+        for file in [base.as_path(), init, &write("more.yaml", settings)] {
+            command.arg("--config-path").arg(file);
+        }
         Self::start(host, name, directory, command)
     }
 
@@ -70,6 +77,19 @@ impl Homeserver {
         User::new(self, text("user_id"), text("access_token"))
     }
 
+    /// Makes an administrator of a Synapse, as its manual says. Returns their access token.
+    pub(crate) fn administrator(&self) -> String {
+        let mut command = Command::new(venv::program("register_new_matrix_user"));
+        command.args(["-u", "admin", "-p", "battery horse", "-a", "-k", SECRET, "http://127.0.0.1:8008"]);
+        let made = self.host.within(|| command.output()).expect("it starts");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let user = json!({"type": "m.id.user", "user": "admin"});
+        let body = json!({"type": "m.login.password", "identifier": user, "password": "battery horse"});
+        let (status, answer) = self.ask("POST", "/_matrix/client/v3/login", &body).expect("an answer");
+        assert_eq!(status, 200, "{answer}");
+        answer["access_token"].as_str().expect("a token").to_owned()
+    }
+
     fn ask(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let content_type = "application/json";
@@ -94,7 +114,7 @@ impl Drop for Homeserver {
 }
 
 /// What a Synapse needs that has nothing to do with the mesh: files, accounts without questions, and no limits on how fast a test talks.
-fn synapse_config(directory: &Path, name: &str, host: &str) -> Value {
+fn synapse_config(directory: &Path, host: &str) -> Value {
     let mut seed = [0; 32];
     host.bytes().zip(&mut seed).for_each(|(byte, place)| *place = byte);
     std::fs::write(directory.join("signing.key"), format!("ed25519 a_test {}\n", BASE64_NOPAD.encode(&seed))).unwrap();
@@ -108,26 +128,13 @@ fn synapse_config(directory: &Path, name: &str, host: &str) -> Value {
     let path = |file: &str| directory.join(file).display().to_string();
     let fast = json!({"per_second": 1000, "burst_count": 1000});
     json!({
-        "server_name": name,
-        "listeners": [{"port": 8008, "type": "http", "tls": false, "bind_addresses": ["127.0.0.1"],
-                       "resources": [{"names": ["client"]}]}],
         "database": {"name": "sqlite3", "args": {"database": path("homeserver.db")}},
         "media_store_path": path("media"), "signing_key_path": path("signing.key"), "pid_file": path("pid"),
         "log_config": path("log.yaml"), "report_stats": false,
-        "registration_shared_secret": "a test's", "macaroon_secret_key": "a test's", "form_secret": "a test's",
+        "registration_shared_secret": SECRET, "macaroon_secret_key": SECRET, "form_secret": SECRET,
         "enable_registration": true, "enable_registration_without_verification": true,
         "rc_message": fast, "rc_registration": fast, "rc_invites": {"per_room": fast, "per_user": fast, "per_issuer": fast},
         "rc_joins": {"local": fast, "remote": fast}, "rc_login": {"address": fast, "account": fast},
         "rc_federation": {"sleep_limit": 1000, "reject_limit": 1000, "concurrent": 100},
     })
-}
-
-/// Puts the fields of `more` into `config`; lists grow.
-fn merge(config: &mut Value, more: &Value) {
-    for (key, value) in more.as_object().expect("settings are a map") {
-        match (config.get_mut(key).and_then(Value::as_array_mut), value.as_array()) {
-            (Some(list), Some(more)) => list.extend(more.iter().cloned()),
-            _ => config[key] = value.clone(),
-        }
-    }
 }

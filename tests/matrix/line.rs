@@ -1,11 +1,11 @@
 //! The network of these tests: three hosts in a row, of which the ends meet only through the middle.
 
+use std::process::Command;
 use std::rc::Rc;
 
-use pinecone::addr::Address;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::daemon::{Config, Running, public_key};
+use crate::daemon::{Config, Running};
 use crate::homeserver::Homeserver;
 use crate::lab::{Cut, Host, Lab, Link};
 use crate::traffic::wait_reachable;
@@ -41,31 +41,35 @@ impl Line {
         line
     }
 
-    /// One Synapse on each host, named after its node's address.
-    pub(crate) fn synapses(&self) -> [Homeserver; 3] {
-        let name = |n: usize| format!("[{}]:8448", Address::of(&public_key(SEEDS[n])));
-        let servers = [0, 1, 2].map(|n| Homeserver::synapse(&self.hosts[n], &name(n), &federation(&self.nodes[n])));
+    /// One Synapse on each of these hosts, with what `pineconectl matrix init` writes for it and `settings` above that.
+    pub(crate) fn synapses<const N: usize>(&self, places: [usize; N], settings: &Value) -> [Homeserver; N] {
+        let servers = places.map(|n| {
+            let node = &self.nodes[n];
+            let directory = node.directory.join("matrix");
+            let made = node.ctl(&format!("matrix init --server synapse --dir {}", directory.display()));
+            let name = made["server_name"].as_str().expect("a server name");
+            Homeserver::synapse(&self.hosts[n], name, &directory.join("synapse.yaml"), settings)
+        });
         servers.iter().for_each(Homeserver::wait_ready);
         servers
+    }
+
+    /// `pineconectl` on host `n`, with its daemon's socket and `arguments`.
+    pub(crate) fn ctl(&self, n: usize, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pineconectl"));
+        command.arg("--socket").arg(self.nodes[n].socket()).args(arguments);
+        command
+    }
+
+    /// Runs [`Line::ctl`] on its host: exit code and the JSON that it printed.
+    pub(crate) fn ask(&self, n: usize, arguments: &[&str]) -> (Option<i32>, Value) {
+        let mut command = self.ctl(n, arguments);
+        command.arg("--json");
+        let output = self.hosts[n].within(|| command.output()).expect("pineconectl starts");
+        let answer = serde_json::from_slice(&output.stdout);
+        (output.status.code(), answer.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
     }
 }
 
 /// What a homeserver behind the default firewall has to let in.
 const FIREWALL: &str = r#"[{ from = "any", protocol = "tcp", port = 8448 }]"#;
-
-/// What a Synapse needs for the mesh.
-fn federation(node: &Running) -> Value {
-    let subject = vec![node.address().to_string()];
-    let certified = rcgen::generate_simple_self_signed(subject).expect("a certificate");
-    let path = |file: &str| node.directory.join(file);
-    std::fs::write(path("tls.crt"), certified.cert.pem()).expect("/run is ours");
-    std::fs::write(path("tls.key"), certified.signing_key.serialize_pem()).expect("/run is ours");
-    json!({
-        "listeners": [{"port": 8448, "type": "http", "tls": true, "bind_addresses": ["::"],
-                       "resources": [{"names": ["client", "federation"]}]}],
-        "tls_certificate_path": path("tls.crt"), "tls_private_key_path": path("tls.key"),
-        "trusted_key_servers": [],
-        "federation_certificate_verification_whitelist": ["6??:*"],
-        "federation": {"client_timeout": "10s", "max_long_retry_delay": "5s", "destination_min_retry_interval": "5s"},
-    })
-}

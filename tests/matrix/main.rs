@@ -33,4 +33,5 @@ mod line;
 mod user;
 mod venv;
 
+mod command;
 mod rooms;

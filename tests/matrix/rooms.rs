@@ -23,7 +23,7 @@ fn people_on_three_stock_synapses_share_a_room_through_outages_and_moves() {
     }
     in_lab_for(seconds(420), &[], |lab| {
         let line = Line::build(lab);
-        let servers = line.synapses();
+        let servers = line.synapses([0, 1, 2], &json!({}));
         let [alice, bob, carol] = [(0, "alice"), (1, "bob"), (2, "carol")].map(|(n, name)| servers[n].register(name));
         let room = alice.create_room(&json!({ "preset": "private_chat", "name": "across the mesh" }));
         for guest in [&bob, &carol] {

@@ -11,6 +11,8 @@ use pinecone::config::{DEFAULT_KEY_FILE, DEFAULT_SOCKET, PeerUri};
 use pinecone::control::{MAX_TIMEOUT, parse_target};
 use pinecone::node::Target;
 
+use crate::matrix::MatrixCommand;
+
 const EXIT_CODES: &str =
     "Exit codes: 0 ok, 1 failure, 2 usage, 3 daemon not running, 4 permission, 5 timeout or unreachable.";
 
@@ -77,6 +79,9 @@ pub(crate) enum Command {
     },
     /// Wait for --timeout seconds until the daemon runs, has peers, reaches a node; exit code 5 if it does not
     Wait(WaitOptions),
+    /// Set up, test and nudge Matrix homeservers on the mesh
+    #[command(subcommand)]
+    Matrix(MatrixCommand),
     /// Make and look at private key files; needs no daemon
     #[command(subcommand)]
     Key(KeyCommand),
@@ -175,7 +180,7 @@ impl TypedValueParser for PeerUriParser {
     }
 }
 
-fn seconds_within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+pub(crate) fn seconds_within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let span = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let (low, high) = (least.as_secs_f64(), most.as_secs_f64());
     span.filter(|span| (least..=most).contains(span)).ok_or_else(|| format!("seconds from {low} to {high}"))

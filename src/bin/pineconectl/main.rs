@@ -8,6 +8,7 @@ mod args;
 mod client;
 mod error;
 mod keys;
+mod matrix;
 mod output;
 mod peers;
 mod ping;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let request = match &arguments.command {
         Command::Key(command) => return keys::run(command, arguments.json),
+        Command::Matrix(command) => return matrix::run(arguments, command),
         Command::Ping(options) => return ping::run(arguments, options),
         Command::Wait(options) => return wait::run(arguments, options),
         Command::Reload { dry_run } => Request::Reload { dry_run: *dry_run },
