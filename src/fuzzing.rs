@@ -32,6 +32,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("bootstrap", bootstrap),
     ("broadcast", broadcast),
     ("coords", coords),
+    ("dns", dns),
     ("fragment", fragment),
     ("frame", frame),
     ("hello", hello),
@@ -45,6 +46,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("session", session),
 ];
 
+pub use crate::dns::fuzz_body::fuzz_dns as dns;
 pub use crate::node::fuzz_body::fuzz_node as node;
 pub use crate::proxy::fuzz_body::fuzz_proxy as proxy;
 pub use crate::session::fuzz_body::{fuzz_route_message as route_message, fuzz_session_message as session};

@@ -8,9 +8,15 @@
 #![allow(dead_code, reason = "the command lines are there to be shown, not used")]
 
 #[path = "../../src/bin/pineconectl/args.rs"]
-mod ctl;
+mod args;
 #[path = "../../src/bin/pineconed/args.rs"]
 mod daemon;
+#[path = "../../src/bin/pineconectl/error.rs"]
+mod error;
+#[path = "../../src/bin/pineconectl/matrix/args.rs"]
+mod matrix;
+#[path = "../../src/bin/pineconectl/names.rs"]
+mod names;
 
 mod config_page;
 mod pages;
@@ -28,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (Some(to), None) = (arguments.next().map(PathBuf::from), arguments.next()) else {
         return Err("usage: assets DIRECTORY".into());
     };
-    let (daemon, ctl) = (daemon::Arguments::command(), ctl::Arguments::command());
+    let (daemon, ctl) = (daemon::Arguments::command(), args::Arguments::command());
     write(&to, "man/pineconed.8", &pages::pineconed(&daemon)?)?;
     write(&to, "man/pineconectl.1", &pages::pineconectl(&ctl)?)?;
     let example = include_str!("../../config.example.toml");

@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Config, ControlSection, DiscoverySection, FirewallSection, ListenUri, LogFilter, LogFormat, LogSection,
+    Config, ControlSection, DiscoverySection, DnsSection, FirewallSection, ListenUri, LogFilter, LogFormat, LogSection,
     MetricsSection, NodeSection, PeerUri, PeeringSection, ProxyUri, ServiceSection, SessionCipher, SessionSection,
     TunName, TunSection,
 };
 use crate::admission::AllowedKeys;
 use crate::discovery::{InterfacePatterns, InterfaceRules};
+use crate::dns::names::PetNames;
 use crate::ip::firewall::Policy;
 use crate::router::Transit;
 
@@ -96,6 +97,7 @@ keys! {
     session: SessionSection { password_file = Reload, cipher = Reload, seal_sources = Restart }
     discovery: DiscoverySection { enabled = Reload, interfaces = Reload, interface = Reload }
     firewall: FirewallSection { inbound = Reload }
+    dns: DnsSection { enabled = Reload, systemd_resolved = Restart, names = Reload }
     control: ControlSection { socket = Restart, group = Reload }
     service: ServiceSection { confine = Restart }
     metrics: MetricsSection { listen = Restart }
@@ -158,7 +160,7 @@ macro_rules! opaque {
     };
 }
 
-opaque!(AllowedKeys, InterfacePatterns, InterfaceRules);
+opaque!(AllowedKeys, InterfacePatterns, InterfaceRules, PetNames);
 
 impl ChangeTo for Policy {
     fn change_to(&self, after: &Self) -> String {

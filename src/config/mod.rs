@@ -32,6 +32,7 @@ use values::{available_metrics_listen, distinct, optional_group, optional_path, 
 
 use crate::admission::{AllowedKeys, DEFAULT_PER_SOURCE, MAX_INBOUND};
 use crate::discovery::{InterfacePatterns, InterfaceRules};
+use crate::dns::names::PetNames;
 use crate::ip::firewall::Policy;
 use crate::node::PeerPolicy;
 use crate::router::Transit;
@@ -69,6 +70,9 @@ pub struct Config {
     /// What others may open towards this host.
     #[serde(deserialize_with = "section")]
     pub firewall: FirewallSection,
+    /// Names.
+    #[serde(deserialize_with = "section")]
+    pub dns: DnsSection,
     /// The control socket.
     #[serde(deserialize_with = "section")]
     pub control: ControlSection,
@@ -179,6 +183,18 @@ pub struct FirewallSection {
     pub inbound: Policy,
 }
 
+/// `[dns]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DnsSection {
+    /// Whether names are answered for.
+    pub enabled: bool,
+    /// Whether systemd-resolved, where it runs, is told where to ask for them.
+    pub systemd_resolved: bool,
+    /// What this host calls nodes.
+    pub names: PetNames,
+}
+
 /// `[control]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -233,6 +249,12 @@ impl Default for SessionSection {
 impl Default for TunSection {
     fn default() -> Self {
         Self { name: TunName::default(), mtu: values::MAX_MTU, offload: true, fd: None, netns: None }
+    }
+}
+
+impl Default for DnsSection {
+    fn default() -> Self {
+        Self { enabled: true, systemd_resolved: true, names: PetNames::default() }
     }
 }
 

@@ -27,6 +27,7 @@ pub use reload::ReloadReport;
 
 use crate::addr::Destination;
 use crate::config::PeerUri;
+use crate::dns::name::key_of_name;
 use crate::node::Target;
 use crate::node::status::{LookupAnswer, PathStatus, PeerStatus, PingAnswer, SessionStatus, SnakeStatus};
 use crate::node::status::{Status, TraceAnswer, TreeStatus};
@@ -283,19 +284,21 @@ fn to_line(document: &impl Serialize) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// Neither form.
-    #[error("a target is an overlay address or a public key of 64 hexadecimal digits")]
+    #[error(
+        "a target is an overlay address, a public key of 64 hexadecimal digits, or a node's name under pinecone.internal"
+    )]
     Neither,
     /// An IPv6 address of another network.
     #[error("{0} is not an overlay address; those are in 0600::/7")]
     Elsewhere(Ipv6Addr),
 }
 
-/// Reads an overlay address, a routed prefix (`…/64`) or a public key.
+/// Reads an overlay address, a routed prefix (`…/64`), a public key or the name that a node has by its key.
 ///
 /// # Errors
 /// [`TargetError`] if it is none of these.
 pub fn parse_target(text: &str) -> Result<Target, TargetError> {
-    if let Ok(key) = text.parse() {
+    if let Some(key) = text.parse().ok().or_else(|| key_of_name(text)) {
         return Ok(Target::Key(key));
     }
     let (address, is_prefix) = text.strip_suffix("/64").map_or((text, false), |address| (address, true));

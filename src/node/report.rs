@@ -1,6 +1,8 @@
 //! What the node tells about itself, for `pineconectl` and metrics.
 
-use crate::addr::Address;
+use std::net::Ipv6Addr;
+
+use crate::addr::{Address, Destination};
 use crate::keys::PublicKey;
 use crate::node::Node;
 use crate::node::pacer::Pacer;
@@ -9,6 +11,11 @@ use crate::router::Transit;
 use crate::time::Instant;
 
 impl Node {
+    /// Whose address, or address in whose /64, this is, if the key has proven itself to us.
+    pub fn known_owner(&self, ip: Ipv6Addr) -> Option<PublicKey> {
+        self.owner_of(&Destination::of(ip)?)
+    }
+
     /// The node at a glance.
     pub fn status(&self, now: Instant) -> Status {
         let root = self.router.root();

@@ -17,8 +17,10 @@ use std::task::{Context, Poll};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admission::{AllowedKeys, Refusal};
+use crate::buf::PacketBuf;
 use crate::control::Reply;
 use crate::discovery::PeeringVerdict;
+use crate::dns::Responder;
 use crate::drops::DropReason;
 use crate::link::PasswordKey;
 use crate::link::ProvenKeys;
@@ -73,6 +75,8 @@ pub(crate) struct CoreParts {
     pub(crate) node: Node,
     /// The host's interface.
     pub(crate) tun: Tun,
+    /// Answers the host's questions for names, if it is to.
+    pub(crate) dns: Option<Responder>,
     /// All peerings, and what they tell.
     pub(crate) peerings: (Peerings, PeerInputs),
     /// Whom to dial.
@@ -103,6 +107,7 @@ pub(crate) struct CoreParts {
 pub(crate) struct Core {
     node: Node,
     tun: Tun,
+    dns: Option<Responder>,
     peerings: Peerings,
     inputs: PeerInputs,
     wanted: Wanted,
@@ -140,6 +145,7 @@ impl Core {
         let CoreParts {
             node,
             tun,
+            dns,
             peerings,
             wanted,
             accepted,
@@ -160,6 +166,7 @@ impl Core {
         Self {
             node,
             tun,
+            dns,
             peerings: peerings.0,
             inputs: peerings.1,
             wanted,
@@ -242,7 +249,12 @@ impl Core {
             let Poll::Ready(packet) = self.tun.poll_recv(cx) else { return Ok(false) };
             let packet = packet?;
             bytes += packet.len();
-            self.node.handle_tun_packet(packet, now);
+            if let Some(answer) = self.dns.as_ref().and_then(|dns| dns.answer(&packet, |ip| self.node.known_owner(ip)))
+            {
+                self.hand_over(answer);
+            } else {
+                self.node.handle_tun_packet(packet, now);
+            }
             if bytes >= TUN_BYTES {
                 break;
             }
@@ -307,13 +319,23 @@ impl Core {
             self.node_event(event, now);
         }
         while let Some(packet) = self.node.poll_tun_packet() {
-            if let Err(error) = self.tun.send(packet) {
-                tracing::trace!(%error, "the host did not take a packet");
-                self.node.count_drop(DropReason::TunWrite);
-            }
+            self.hand_over(Ok(packet));
         }
         while let Some(port) = self.node.poll_ready_port() {
             self.peerings.has_frames(port, &mut self.node, now);
+        }
+    }
+
+    /// Hands a packet to the host, or counts why there is none.
+    fn hand_over(&mut self, packet: Result<PacketBuf, DropReason>) {
+        let sent = packet.and_then(|packet| {
+            self.tun.send(packet).map_err(|error| {
+                tracing::trace!(%error, "the host did not take a packet");
+                DropReason::TunWrite
+            })
+        });
+        if let Err(reason) = sent {
+            self.node.count_drop(reason);
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use crate::addr::{Address, Subnet};
 use crate::admission::Limits;
 use crate::config::{Config, TunName};
+use crate::dns::Responder;
 use crate::keys::Keypair;
 use crate::node::{Node, NodeConfig, RouteConfig};
 use crate::rng::Rng;
@@ -30,6 +31,7 @@ use crate::shell::password_file::{self, PasswordFileError};
 use crate::shell::peerings::{Greeting, PeerInputs, Peerings};
 use crate::shell::readiness::{Manager, Pulse};
 use crate::shell::reload::{self, ReloadCall, Reloader, Startup};
+use crate::shell::resolved;
 use crate::shell::transport::tls::{NodeTls, NodeTlsError};
 use crate::shell::transport::underlay::Underlay;
 use crate::shell::tun::Tun;
@@ -201,6 +203,10 @@ async fn open_tun(config: &Config, keypair: &Keypair) -> Result<HostSide, Daemon
     let place =
         section.netns.as_ref().map_or_else(String::new, |netns| format!(" in the namespace {}", netns.display()));
     tracing::info!("{name} is up{place}");
+    // Who puts the interface elsewhere has another resolver there, or none.
+    if config.dns.enabled && config.dns.systemd_resolved && section.netns.is_none() {
+        resolved::announce(&name).await;
+    }
     Ok(HostSide { tun: Tun::Kernel(tun), name, added, netlink })
 }
 
@@ -247,6 +253,7 @@ async fn start_core(
     let parts = CoreParts {
         node,
         tun,
+        dns: config.dns.enabled.then(|| Responder::new(own_key, config.dns.names.clone())),
         peerings,
         wanted: wanted(&config, rng.fork(), now),
         accepted,

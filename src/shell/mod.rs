@@ -23,6 +23,7 @@ pub mod preflight;
 pub(crate) mod peerings;
 pub(crate) mod readiness;
 pub mod reload;
+pub(crate) mod resolved;
 pub(crate) mod socket_file;
 pub(crate) mod timer;
 pub(crate) mod transport;

@@ -16,6 +16,7 @@ use crate::config::changes::{self, Change, Effect};
 use crate::config::{Config, SessionCipher};
 use crate::control::{Answer, Failure, FailureKind, ReloadReport, Reply};
 use crate::discovery::DiscoveryConfig;
+use crate::dns::Responder;
 use crate::keys::PublicKey;
 use crate::rng::Rng;
 use crate::shell::clock::Clock;
@@ -201,6 +202,7 @@ impl Reloader {
             discovery,
             firewall: firewall_changed.then(|| target.firewall.inbound.clone()),
             psk,
+            dns: target.dns.enabled.then(|| Responder::new(self.own_key, target.dns.names.clone())),
             aes: may_use_aes(target),
         }
     }

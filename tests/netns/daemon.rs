@@ -378,7 +378,7 @@ fn passing(fd: i32, interface: &str, command: &Command) -> Command {
 }
 
 /// The path of one of the two programs.
-fn binary(name: &str) -> PathBuf {
+pub(crate) fn binary(name: &str) -> PathBuf {
     if let Some(directory) = std::env::var_os(BINARIES) {
         return PathBuf::from(directory).join(name);
     }

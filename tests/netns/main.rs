@@ -26,6 +26,7 @@ mod host;
 mod hostile;
 mod icmp;
 mod lab_itself;
+mod names;
 mod neighbours;
 mod offload;
 mod placed;

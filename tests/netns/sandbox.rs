@@ -130,7 +130,7 @@ pub(crate) fn is_installed(program: &str) -> bool {
 /// Where programs are. Administration tools are in sbin, which is not on everybody's path.
 pub(crate) fn search_path() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from)).collect()
+    std::env::split_paths(&path).chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from)).collect()
 }
 
 /// Makes the sandbox ours: a private /run, and an end when whoever started us ends.

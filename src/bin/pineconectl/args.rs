@@ -8,10 +8,10 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use pinecone::config::{DEFAULT_KEY_FILE, DEFAULT_SOCKET, PeerUri};
-use pinecone::control::{MAX_TIMEOUT, parse_target};
-use pinecone::node::Target;
+use pinecone::control::MAX_TIMEOUT;
 
 use crate::matrix::MatrixCommand;
+use crate::names::{Whom, parse_whom};
 
 const EXIT_CODES: &str =
     "Exit codes: 0 ok, 1 failure, 2 usage, 3 daemon not running, 4 permission, 5 timeout or unreachable.";
@@ -48,25 +48,25 @@ pub(crate) enum Command {
     Snake,
     /// Encrypted sessions with other nodes
     Sessions,
-    /// Find out which node owns an overlay address
+    /// Find out which node owns an overlay address or a name
     Lookup {
-        /// An overlay address or a public key
-        #[arg(value_parser = parse_target)]
-        target: Target,
+        /// An overlay address, a public key, or a name under pinecone.internal
+        #[arg(value_parser = parse_whom)]
+        target: Whom,
     },
     /// Measure the round-trip time to a node, inside a session
     Ping(PingOptions),
     /// Show which nodes a packet to a node passes, and why each forwards as it does
     Trace {
-        /// An overlay address or a public key
-        #[arg(value_parser = parse_target)]
-        target: Target,
+        /// An overlay address, a public key or a name
+        #[arg(value_parser = parse_whom)]
+        target: Whom,
     },
     /// Show the ways to a node that are known, how long they take, and why the present one was chosen
     Path {
-        /// An overlay address or a public key
-        #[arg(value_parser = parse_target)]
-        target: Target,
+        /// An overlay address, a public key or a name
+        #[arg(value_parser = parse_whom)]
+        target: Whom,
     },
     /// Add or remove peers while the daemon runs
     #[command(subcommand)]
@@ -89,9 +89,9 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct PingOptions {
-    /// An overlay address or a public key
-    #[arg(value_parser = parse_target)]
-    pub(crate) target: Target,
+    /// An overlay address, a public key, or a name under pinecone.internal
+    #[arg(value_parser = parse_whom)]
+    pub(crate) target: Whom,
 
     /// How many to send
     #[arg(short, long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..))]
@@ -108,9 +108,9 @@ pub(crate) struct WaitOptions {
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) peers: usize,
 
-    /// Wait until this node answers: an overlay address or a public key
-    #[arg(long, value_name = "TARGET", value_parser = parse_target)]
-    pub(crate) route: Option<Target>,
+    /// Wait until this node answers: an overlay address, a public key or a name
+    #[arg(long, value_name = "TARGET", value_parser = parse_whom)]
+    pub(crate) route: Option<Whom>,
 }
 
 #[derive(Debug, Subcommand)]

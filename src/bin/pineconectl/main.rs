@@ -9,6 +9,7 @@ mod client;
 mod error;
 mod keys;
 mod matrix;
+mod names;
 mod output;
 mod peers;
 mod ping;
@@ -59,9 +60,9 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
         Command::Tree => Request::Tree,
         Command::Snake => Request::Snake,
         Command::Sessions => Request::Sessions,
-        Command::Lookup { target } => Request::Lookup { target: *target, timeout: arguments.timeout },
-        Command::Trace { target } => Request::Trace { target: *target, timeout: arguments.timeout },
-        Command::Path { target } => Request::Path { target: *target, timeout: arguments.timeout },
+        Command::Lookup { target } => Request::Lookup { target: names::find(target)?, timeout: arguments.timeout },
+        Command::Trace { target } => Request::Trace { target: names::find(target)?, timeout: arguments.timeout },
+        Command::Path { target } => Request::Path { target: names::find(target)?, timeout: arguments.timeout },
         Command::Peer(PeerCommand::Add { uri }) => Request::PeerAdd { uri: PeerUri::clone(uri) },
         Command::Peer(PeerCommand::Remove { uri }) => Request::PeerRemove { uri: PeerUri::clone(uri) },
     };

@@ -7,12 +7,14 @@ use serde_json::{Value, json};
 use crate::args::{Arguments, PingOptions};
 use crate::client::Client;
 use crate::error::{CommandError, Kind};
+use crate::names;
 use crate::output;
 use crate::units::milliseconds;
 
 /// Pings and prints; an error if no ping at all was answered.
 pub(crate) fn run(arguments: &Arguments, options: &PingOptions) -> Result<(), CommandError> {
-    let request = Request::Ping { target: options.target, timeout: arguments.timeout };
+    let to = names::find(&options.target)?;
+    let request = Request::Ping { target: to, timeout: arguments.timeout };
     let mut client = Client::connect(&arguments.socket, arguments.timeout)?;
     let mut tally = Tally::default();
     for sequence in 1..=options.count {
@@ -38,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments, options: &PingOptions) -> Result<(), Co
             Err(error) => return Err(error),
         }
     }
-    let target = TargetText(options.target).to_string();
+    let target = TargetText(to).to_string();
     if arguments.json {
         output::json(&tally.document(&target))?
     } else {

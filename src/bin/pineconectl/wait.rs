@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::args::{Arguments, WaitOptions};
 use crate::client::Client;
 use crate::error::{CommandError, Kind};
+use crate::names;
 use crate::output;
 
 /// Between two looks: a tenth of what people notice, and a thousandth of a per cent of the daemon's time.
@@ -50,8 +51,8 @@ fn look(arguments: &Arguments, options: &WaitOptions, left: Duration) -> Result<
     if status.peers < options.peers {
         return Ok(Some(format!("{} of {} peers", status.peers, options.peers)));
     }
-    let Some(target) = options.route else { return Ok(None) };
-    reach(&mut client, target, left)
+    let Some(whom) = &options.route else { return Ok(None) };
+    reach(&mut client, names::find(whom)?, left)
 }
 
 fn reach(client: &mut Client, target: Target, left: Duration) -> Result<Option<String>, CommandError> {

@@ -9,6 +9,7 @@ use super::Core;
 use crate::admission::{AllowedKeys, Direction, Limits};
 use crate::config::PeerUri;
 use crate::discovery::DiscoveryConfig;
+use crate::dns::Responder;
 use crate::ip::firewall::Policy;
 use crate::rng::Rng;
 use crate::shell::lan::Lan;
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) discovery: Option<(DiscoveryConfig, Rng)>,
     /// The firewall's policy, if it changed.
     pub(crate) firewall: Option<Policy>,
+    /// Who answers for names; none if nobody does.
+    pub(crate) dns: Option<Responder>,
     /// The group password's hash.
     pub(crate) psk: Zeroizing<[u8; 32]>,
     /// Whether AES-256-GCM may be agreed on.
@@ -48,8 +51,20 @@ pub(crate) type Apply = (Box<Settings>, oneshot::Sender<Vec<String>>);
 impl Core {
     /// Does what the settings say. Peerings that are wanted as before go on.
     pub(super) fn apply(&mut self, (settings, done): Apply, now: Instant) {
-        let Settings { gone, peers, underlay, require_authenticated, allowed, limits, discovery, firewall, psk, aes } =
-            *settings;
+        let Settings {
+            gone,
+            peers,
+            underlay,
+            require_authenticated,
+            allowed,
+            limits,
+            discovery,
+            firewall,
+            dns,
+            psk,
+            aes,
+        } = *settings;
+        self.dns = dns;
         self.peerings.set_underlay(underlay);
         self.peerings.admission.set_limits(limits);
         (self.require_authenticated, self.allowed) = (require_authenticated, allowed);

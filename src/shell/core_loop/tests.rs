@@ -8,6 +8,7 @@ use crate::admission::{AllowedKeys, Limits};
 use crate::buf::PacketBuf;
 use crate::config::{PeerUri, Scheme};
 use crate::control::{Answer, FailureKind, Peers, Request};
+use crate::dns::names::PetNames;
 use crate::ip::firewall::Policy;
 use crate::keys::{Keypair, Seed};
 use crate::link::{Carrier, Link, LinkConfig, LinkEvent, ProofConfig, Side};
@@ -65,6 +66,7 @@ impl Daemon {
         let parts = CoreParts {
             node,
             tun: Tun::Memory(tun),
+            dns: Some(Responder::new(keypair.public(), PetNames::default())),
             peerings: Peerings::new(greeting, options.limits, Rng::new([seed; 32]), NodeTls::for_tests(1), clock),
             wanted: Wanted::new(Rng::new([seed; 32])),
             accepted: accepted_to_core,
