@@ -41,6 +41,7 @@ mod wait;
 
 mod go_node;
 mod network;
+#[allow(dead_code, reason = "shared with the matrix tests, which use the rest")]
 mod program;
 
 mod churn;

@@ -28,6 +28,24 @@ pub(crate) fn dendrite_path() -> &'static Path {
     or_panic(dendrite())
 }
 
+/// Dendrite itself and its tools. Whether they are there, as [`is_there`] says it.
+pub(crate) fn homeserver_is_there(test: &str) -> bool {
+    HOMESERVER.into_iter().all(|name| or_skip(test, homeserver(name)))
+}
+
+/// Where one of them is.
+pub(crate) fn homeserver_path(name: &str) -> &'static Path {
+    or_panic(homeserver(name))
+}
+
+const HOMESERVER: [&str; 3] = ["dendrite", "generate-config", "generate-keys"];
+
+fn homeserver(name: &str) -> &'static Result<PathBuf, String> {
+    static PROGRAMS: [OnceLock<Result<PathBuf, String>>; 3] = [const { OnceLock::new() }; 3];
+    let at = HOMESERVER.iter().position(|known| *known == name).expect("one of them");
+    PROGRAMS[at].get_or_init(|| build(name, "dendrite", &format!("github.com/matrix-org/dendrite/cmd/{name}")))
+}
+
 fn node() -> &'static Result<PathBuf, String> {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     PROGRAM.get_or_init(|| build("reference_node", "go", "."))

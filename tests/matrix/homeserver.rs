@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::http::{Request, ask};
 use crate::lab::Host;
+use crate::program;
 use crate::user::User;
 use crate::venv;
 use crate::wait::{eventually, seconds};
@@ -45,6 +46,32 @@ impl Homeserver {
         for file in [base.as_path(), init, &write("more.yaml", settings)] {
             command.arg("--config-path").arg(file);
         }
+        Self::start(host, name, directory, command)
+    }
+
+    /// Starts Dendrite on `host` with what `pineconectl matrix init` wrote into `init`, where its certificate is too.
+    pub(crate) fn dendrite(host: &Host, name: &str, init: &Path) -> Self {
+        let directory = PathBuf::from(format!("/run/lab/{}-dendrite", host.name()));
+        std::fs::create_dir_all(&directory).expect("/run is ours");
+        let must = |command: &mut Command| {
+            let output = command.output().expect("it starts");
+            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+            output.stdout
+        };
+        let path = |file: &str| directory.join(file);
+        let mut generate = Command::new(program::homeserver_path("generate-config"));
+        std::fs::write(path("base.yaml"), must(generate.args(["-ci", "-dir"]).arg(&directory))).expect("/run is ours");
+        // As a person would: the lines of one file into the sections of the other.
+        let script = "import sys, yaml\nbase, more = (yaml.safe_load(open(name)) for name in sys.argv[1:3])\n\
+                      for section, lines in more.items(): base[section].update(lines)\n\
+                      base['logging'] = [{'type': 'std', 'level': 'warn'}]\nyaml.safe_dump(base, open(sys.argv[3], 'w'))";
+        let mut merge = Command::new(venv::program("python"));
+        must(merge.args(["-c", script]).args([path("base.yaml"), init.join("dendrite.yaml"), path("dendrite.yaml")]));
+        must(Command::new(program::homeserver_path("generate-keys")).arg("-private-key").arg(path("matrix_key.pem")));
+        let mut command = Command::new(program::homeserver_path("dendrite"));
+        command.args(["-really-enable-open-registration", "-config"]).arg(path("dendrite.yaml"));
+        command.args(["-http-bind-address", "127.0.0.1:8008", "-https-bind-address", ":8448"]);
+        command.arg("-tls-cert").arg(init.join("tls.crt")).arg("-tls-key").arg(init.join("tls.key"));
         Self::start(host, name, directory, command)
     }
 

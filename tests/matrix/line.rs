@@ -54,6 +54,16 @@ impl Line {
         servers
     }
 
+    /// Dendrite on host `n`, with what `pineconectl matrix init` writes for it.
+    pub(crate) fn dendrite(&self, n: usize) -> Homeserver {
+        let directory = self.nodes[n].directory.join("matrix");
+        let made = self.nodes[n].ctl(&format!("matrix init --server dendrite --dir {}", directory.display()));
+        let name = made["server_name"].as_str().expect("a server name");
+        let server = Homeserver::dendrite(&self.hosts[n], name, &directory);
+        server.wait_ready();
+        server
+    }
+
     /// `pineconectl` on host `n`, with its daemon's socket and `arguments`.
     pub(crate) fn ctl(&self, n: usize, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pineconectl"));

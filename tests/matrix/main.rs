@@ -1,7 +1,8 @@
-//! Stock Matrix homeservers that only have the mesh between them: Synapse as it comes from PyPI, and what people do with it.
+//! Stock Matrix homeservers that only have the mesh between them: Synapse as it comes from PyPI, Dendrite as it comes
+//! from its Go module, and what people do with them.
 //!
 //! Nothing here is specific to us but the addresses: the homeservers, their settings and the calls of the client API are those that
-//! anybody would use. Hosts are network namespaces, as in the `netns` tests. Where Python or Synapse cannot be had the tests are skipped,
+//! anybody would use. Hosts are network namespaces, as in the `netns` tests. Where Python, Go or a homeserver cannot be had the tests are skipped,
 //! which standard error says; with `CI=true` that is a failure instead.
 //!
 //! What takes longer is ignored by `cargo test` and run by `.ci/matrix --all`. `docs/testing.md` has the details, `docs/matrix.md` what
@@ -18,6 +19,9 @@ mod daemon;
 #[path = "../netns/lab.rs"]
 #[allow(dead_code, reason = "shared with the netns tests, which use the rest")]
 mod lab;
+#[path = "../interop/program.rs"]
+#[allow(dead_code, reason = "shared with the interop tests, which use the rest")]
+mod program;
 #[path = "../netns/sandbox.rs"]
 #[allow(dead_code, reason = "shared with the netns tests, which use the rest")]
 mod sandbox;
@@ -33,5 +37,8 @@ mod line;
 mod user;
 mod venv;
 
+mod client;
 mod command;
+mod dendrite;
+mod figures;
 mod rooms;

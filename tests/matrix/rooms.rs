@@ -44,7 +44,7 @@ fn people_on_three_stock_synapses_share_a_room_through_outages_and_moves() {
     });
 }
 
-fn everybody_hears_everybody(room: &str, people: &[&User<'_>]) {
+pub(crate) fn everybody_hears_everybody(room: &str, people: &[&User<'_>]) {
     for speaker in people {
         let text = format!("hello from {}", speaker.id);
         speaker.say(room, &text);
@@ -79,7 +79,7 @@ fn picture() -> Vec<u8> {
     bytes
 }
 
-fn receipts_and_typing_arrive(room: &str, alice: &User<'_>, carol: &User<'_>) {
+pub(crate) fn receipts_and_typing_arrive(room: &str, alice: &User<'_>, carol: &User<'_>) {
     for (reader, writer) in [(alice, carol), (carol, alice)] {
         let text = format!("read this, {}", reader.id);
         let event = writer.say(room, &text);
@@ -106,7 +106,7 @@ fn receipts_and_typing_arrive(room: &str, alice: &User<'_>, carol: &User<'_>) {
 }
 
 /// C's node is away while twenty messages are sent.
-fn an_outage_loses_nothing(line: &Line, room: &str, alice: &User<'_>, carol: &User<'_>) {
+pub(crate) fn an_outage_loses_nothing(line: &Line, room: &str, alice: &User<'_>, carol: &User<'_>) {
     line.nodes[2].stop(Signal::SIGTERM);
     let texts: Vec<_> = (1..=20).map(|n| format!("while you were away, {n}")).collect();
     texts.iter().for_each(|text| {

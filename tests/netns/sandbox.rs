@@ -68,7 +68,7 @@ fn run_inside(name: &str, unshare: &[&str], deadline: Duration) {
     let mut child = Command::new("unshare")
         .args(unshare)
         .arg(std::env::current_exe().expect("our own path"))
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .args(["--exact", name, "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(INSIDE, name)
         .env("PATH", std::env::join_paths(search_path()).expect("it was a path before"))
         // Never written to: its end tells the copy that we are gone.

@@ -10,9 +10,11 @@ use clap::{Args, Subcommand, ValueEnum};
 pub(crate) enum MatrixCommand {
     /// Write server name, certificate and settings for a homeserver on this node into a directory
     Init(InitOptions),
+    /// Print the server name of a homeserver on this node
+    Name(NameOptions),
     /// Test a homeserver through the mesh, step by step, and say what is wrong
     Check {
-        /// For example [600:1234:5678:9abc:def0:1234:5678:9abc]:8448
+        /// As its owner has it in the settings, with the port
         server_name: String,
     },
     /// Have Synapse try again at once the homeservers that it had set aside and that can be reached
@@ -38,9 +40,20 @@ pub(crate) struct InitOptions {
     #[arg(long, value_enum, value_delimiter = ',', num_args = 1..)]
     pub(crate) server: Vec<Server>,
 
-    /// Which of the node's two server names the settings use; a homeserver keeps its name for ever
-    #[arg(long, value_enum, default_value = "address")]
-    pub(crate) name: NameKind,
+    #[command(flatten)]
+    pub(crate) name: NameOptions,
+
+    /// Replace files that are there already
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Whose homeserver, and what it is called.
+#[derive(Debug, Args)]
+pub(crate) struct NameOptions {
+    /// Which of the node's two server names; a homeserver keeps its name for ever
+    #[arg(long = "name", value_enum, default_value = "address")]
+    pub(crate) kind: NameKind,
 
     /// The port that other homeservers connect to
     #[arg(long, default_value = "8448", value_parser = clap::value_parser!(u16).range(1..))]
@@ -49,10 +62,6 @@ pub(crate) struct InitOptions {
     /// Take the node's key from this private key file instead of asking the daemon
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
-
-    /// Replace files that are there already
-    #[arg(long)]
-    pub(crate) force: bool,
 }
 
 /// What settings are written for.

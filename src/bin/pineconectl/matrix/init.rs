@@ -13,7 +13,7 @@ use pinecone::keys::PublicKey;
 use pinecone::shell::key_file;
 use serde_json::json;
 
-use super::args::{InitOptions, NameKind, Server};
+use super::args::{InitOptions, NameKind, NameOptions, Server};
 use super::files::{self, Site};
 use crate::args::Arguments;
 use crate::client::Client;
@@ -34,20 +34,17 @@ struct Draft {
 
 /// Writes the directory and says what is in it.
 pub(crate) fn run(arguments: &Arguments, options: &InitOptions) -> Result<(), CommandError> {
-    let key = node_key(arguments, options)?;
+    let names = Names::of(arguments, &options.name)?;
     let directory = std::path::absolute(&options.dir).map_err(|error| cannot("use", &options.dir, &error))?;
-    let (address, host) = (Address::of(&key), name_of(&key));
-    let by_address = format!("[{address}]:{}", options.port);
-    let by_key = format!("{host}:{}", options.port);
-    let server_name = if options.name == NameKind::Address { &by_address } else { &by_key };
-    let site = Site { server_name, names: [&by_address, &by_key], directory: &directory, port: options.port };
+    let Names { server_name, by_address, by_key, .. } = &names;
+    let site = Site { server_name, names: [by_address, by_key], directory: &directory, port: options.name.port };
     let mut servers = options.server.clone();
     if servers.is_empty() {
         servers = vec![Server::Synapse, Server::Dendrite, Server::Nginx, Server::Caddy];
     }
     servers.sort_unstable();
     servers.dedup();
-    let drafts = drafts(&site, &servers, vec![address.to_string(), host])?;
+    let drafts = drafts(&site, &servers, names.subjects.clone())?;
     write_all(&directory, &drafts, options.force)?;
     if arguments.json {
         let files: Vec<PathBuf> = drafts.iter().map(|draft| directory.join(draft.name)).collect();
@@ -61,8 +58,38 @@ pub(crate) fn run(arguments: &Arguments, options: &InitOptions) -> Result<(), Co
     output::text(&files::readme(&site, &servers))
 }
 
+/// Prints the server name.
+pub(crate) fn name(arguments: &Arguments, options: &NameOptions) -> Result<(), CommandError> {
+    let Names { server_name, by_address, by_key, .. } = Names::of(arguments, options)?;
+    if arguments.json {
+        let names = json!({ "address": by_address, "key": by_key });
+        return output::json(&json!({ "server_name": server_name, "server_names": names }));
+    }
+    output::text(&(server_name + "\n"))
+}
+
+/// What a homeserver on this node may be called.
+struct Names {
+    /// The one that was chosen.
+    server_name: String,
+    by_address: String,
+    by_key: String,
+    /// What a certificate has to be for.
+    subjects: Vec<String>,
+}
+
+impl Names {
+    fn of(arguments: &Arguments, options: &NameOptions) -> Result<Self, CommandError> {
+        let key = node_key(arguments, options)?;
+        let (address, host, port) = (Address::of(&key).to_string(), name_of(&key), options.port);
+        let (by_address, by_key) = (format!("[{address}]:{port}"), format!("{host}:{port}"));
+        let server_name = if options.kind == NameKind::Address { by_address.clone() } else { by_key.clone() };
+        Ok(Self { server_name, by_address, by_key, subjects: vec![address, host] })
+    }
+}
+
 /// Whose homeserver it is: the named key file's node, the running daemon's, or that of the key in its usual place.
-fn node_key(arguments: &Arguments, options: &InitOptions) -> Result<PublicKey, CommandError> {
+fn node_key(arguments: &Arguments, options: &NameOptions) -> Result<PublicKey, CommandError> {
     let load = |file: &Path| {
         key_file::load_public(file).map_err(|error| {
             let kind = if error.is_permission() { Kind::Permission } else { Kind::Failure };

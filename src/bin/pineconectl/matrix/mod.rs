@@ -23,6 +23,7 @@ use crate::error::{CommandError, Kind};
 pub(crate) fn run(arguments: &Arguments, command: &MatrixCommand) -> Result<(), CommandError> {
     match command {
         MatrixCommand::Init(options) => init::run(arguments, options),
+        MatrixCommand::Name(options) => init::name(arguments, options),
         MatrixCommand::Check { server_name } => in_runtime(check::run(arguments, server_name)),
         MatrixCommand::Nudge(options) => in_runtime(watch::nudge(arguments, options)),
         MatrixCommand::Watch { synapse, interval } => in_runtime(watch::watch(synapse, *interval)),
