@@ -256,7 +256,8 @@ async fn open_tls(name: &ServerName, address: SocketAddr, arguments: &Arguments)
         Err(_) => io::ErrorKind::TimedOut.into(),
     };
     let advice = format!(
-        "port {} has to speak TLS 1.3: in Synapse `tls: true` for its listener, or a web server with the certificate in front",
+        "port {} has to speak TLS 1.3: in Synapse `tls: true` for its listener; in nginx `ssl_protocols TLSv1.2 TLSv1.3;` (other homeservers may do \
+         with 1.2, this test does not)",
         address.port()
     );
     Err(wrong(format!("no TLS: {error}"), advice))

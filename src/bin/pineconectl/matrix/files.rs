@@ -122,6 +122,7 @@ server {{
     listen [::]:{port} ssl ipv6only=on;
     ssl_certificate     {directory}/tls.crt;
     ssl_certificate_key {directory}/tls.key;
+    ssl_protocols TLSv1.2 TLSv1.3;
 
     location /_matrix {{
         # Without a path behind the port, so that nginx passes the request on as it is: its signature covers it.
@@ -143,8 +144,9 @@ fn caddy(Site { directory, port, .. }: &Site<'_>) -> String {
     format!(
         r#"# Caddy in front of a homeserver on the mesh. Append it to /etc/caddy/Caddyfile, then `systemctl reload caddy`.
 # The homeserver listens on 127.0.0.1:8008 for clients and federation; take the listener on port {port} out of its settings.
+# Caddy takes port 80 as well; who does not want that puts {{ auto_https disable_redirects }} in front of everything else in /etc/caddy/Caddyfile.
 
-https://:{port} {{
+:{port} {{
 	bind [::]
 	tls {directory}/tls.crt {directory}/tls.key
 	reverse_proxy /_matrix/* 127.0.0.1:8008
