@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::http::escape;
 use crate::line::Line;
+use crate::packages;
 use crate::sandbox::in_lab_for;
 use crate::user::User;
 use crate::venv;
@@ -17,8 +18,6 @@ use crate::wait::{eventually, seconds};
 
 const SOON: std::time::Duration = seconds(90);
 const MESSAGES: usize = 20;
-/// Set for the copy of this program that runs in a sandbox: by then the packages are there.
-const INSIDE: &str = "PINECONE_LAB_INSIDE";
 
 /// Somebody's client, a process of its own.
 struct Client {
@@ -66,23 +65,7 @@ impl Drop for Client {
 }
 
 fn directory() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("client")
-}
-
-/// Installs the packages, unless they are there.
-fn install() {
-    if std::env::var_os(INSIDE).is_some() {
-        return;
-    }
-    std::fs::create_dir_all(directory()).unwrap();
-    for file in ["package.json", "talk.mjs"] {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/matrix/client").join(file);
-        std::fs::copy(source, directory().join(file)).unwrap();
-    }
-    let mut npm = Command::new("npm");
-    npm.args(["install", "--no-audit", "--no-fund", "--prefer-offline"]).current_dir(directory());
-    let done = npm.output().expect("npm starts");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    packages::directory("client")
 }
 
 #[test]
@@ -91,7 +74,7 @@ fn an_unmodified_client_talks_encrypted_across_two_hops() {
     if !venv::is_there("an_unmodified_client_talks_encrypted_across_two_hops") {
         return;
     }
-    install();
+    packages::install("client", &["package.json", "talk.mjs"]);
     in_lab_for(seconds(300), &["node"], |lab| {
         let line = Line::build(lab);
         let servers = line.synapses([0, 2], &json!({}));

@@ -24,11 +24,16 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn build(lab: &Lab) -> Self {
+        Self::build_with(lab, FIREWALL)
+    }
+
+    /// As [`Line::build`], with another `firewall.inbound`.
+    pub(crate) fn build_with(lab: &Lab, inbound: &str) -> Self {
         let hosts = ["a", "b", "c"].map(|name| lab.host(name));
         let middle = &hosts[1];
         let cables = [&hosts[0], &hosts[2]].map(|end| [lab.link(middle, end), lab.link(middle, end)]);
         cables.iter().for_each(|pair| pair[1].cut(Cut::Down));
-        let mut configs = SEEDS.map(|seed| Config { inbound: Some(FIREWALL.to_owned()), ..Config::new(seed) });
+        let mut configs = SEEDS.map(|seed| Config { inbound: Some(inbound.to_owned()), ..Config::new(seed) });
         for (end, pair) in [0, 2].into_iter().zip(&cables) {
             configs[end].peers = pair.iter().map(|cable| cable.ends[0].uri()).collect();
         }

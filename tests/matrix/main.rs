@@ -9,7 +9,7 @@
 //! the figures are.
 //!
 //! Support: `venv` (Synapse's Python), `http` (requests to the local homeserver), `homeserver` (one process), `user` (somebody with an
-//! account), `line` (the network); hosts and daemons come from the `netns` tests. Tests: all other modules.
+//! account), `line` (the network), `packages` (programs for Node); hosts and daemons come from the `netns` tests. Tests: all other modules.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "these tests watch the real clock")]
 
@@ -34,9 +34,11 @@ mod wait;
 mod homeserver;
 mod http;
 mod line;
+mod packages;
 mod user;
 mod venv;
 
+mod browser;
 mod client;
 mod command;
 mod dendrite;
