@@ -1,7 +1,7 @@
 //! `pineconectl matrix` against real homeservers.
 
 use std::fs::File;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -90,5 +90,41 @@ fn a_homeserver_that_synapse_set_aside_is_tried_again_as_soon_as_it_is_back() {
         });
         watch.kill().unwrap();
         watch.wait().unwrap();
+    });
+}
+
+#[test]
+fn homeservers_named_by_key_find_each_other_through_their_nodes() {
+    if !venv::is_there("homeservers_named_by_key_find_each_other_through_their_nodes") {
+        return;
+    }
+    in_lab_for(seconds(240), &[], |lab| {
+        // The same on all hosts, as the responder's address is: for this sandbox alone.
+        std::fs::write("/run/resolv.conf", "nameserver 6ff::53\noptions timeout:1 attempts:1\n").unwrap();
+        let resolv = std::fs::canonicalize("/etc/resolv.conf").unwrap();
+        let mounted = Command::new("mount").args(["--bind", "/run/resolv.conf"]).arg(resolv).status().unwrap();
+        assert!(mounted.success());
+        let line = Line::build(lab);
+        let servers = line.synapses_named("key", [0, 2], &json!({}));
+        let (alice, carol) = (servers[0].register("alice"), servers[1].register("carol"));
+        assert!(carol.id.ends_with(".pinecone.internal:8448"), "{}", carol.id);
+        let room = alice.create_room(&json!({ "preset": "private_chat" }));
+        alice.invite(&room, &carol);
+        carol.wait_for_invite(&room, SOON);
+        carol.join(&room, &alice);
+        alice.wait_for_member(&room, &carol, SOON);
+        for (speaker, listener) in [(&alice, &carol), (&carol, &alice)] {
+            speaker.say(&room, "hello by name");
+            listener.wait_for("the message arrives", SOON, |seen| {
+                seen.iter()
+                    .find(|(_, event)| {
+                        event["sender"] == speaker.id.as_str() && event["content"]["body"] == "hello by name"
+                    })
+                    .map(|_| ())
+            });
+        }
+        let (code, report) = line.ask(0, &["matrix", "check", &servers[1].name]);
+        let warned = |step: &Value| step["outcome"] != "ok";
+        assert!(code == Some(0) && !report["steps"].as_array().unwrap().iter().any(warned), "{report}");
     });
 }

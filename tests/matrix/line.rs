@@ -48,10 +48,20 @@ impl Line {
 
     /// One Synapse on each of these hosts, with what `pineconectl matrix init` writes for it and `settings` above that.
     pub(crate) fn synapses<const N: usize>(&self, places: [usize; N], settings: &Value) -> [Homeserver; N] {
+        self.synapses_named("address", places, settings)
+    }
+
+    /// As [`Line::synapses`], with the other kind of server names.
+    pub(crate) fn synapses_named<const N: usize>(
+        &self,
+        kind: &str,
+        places: [usize; N],
+        settings: &Value,
+    ) -> [Homeserver; N] {
         let servers = places.map(|n| {
             let node = &self.nodes[n];
             let directory = node.directory.join("matrix");
-            let made = node.ctl(&format!("matrix init --server synapse --dir {}", directory.display()));
+            let made = node.ctl(&format!("matrix init --server synapse --name {kind} --dir {}", directory.display()));
             let name = made["server_name"].as_str().expect("a server name");
             Homeserver::synapse(&self.hosts[n], name, &directory.join("synapse.yaml"), settings)
         });
