@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Answer, DEFAULT_TIMEOUT, Failure, FailureKind, MAX_TIMEOUT, Reply, Request, VERSION, parse_target};
+use crate::ip::firewall::Protocol;
 use crate::time::Duration;
 
 /// Why a line is not an answer.
@@ -80,6 +81,8 @@ fn answer_to(request: &Request, ok: Value) -> Result<Answer, serde_json::Error> 
         Request::Ping { .. } => read(ok, Answer::Ping),
         Request::Trace { .. } => read(ok, Answer::Trace),
         Request::Path { .. } => read(ok, Answer::Path),
+        Request::Firewall => read(ok, Answer::Firewall),
+        Request::FirewallExplain { .. } => read(ok, Answer::Explanation),
         Request::PeerAdd { .. } | Request::PeerRemove { .. } => read(ok, |()| Answer::Done),
         Request::Reload { .. } => read(ok, Answer::Reload),
     }
@@ -105,6 +108,8 @@ fn read_command(command: &str, arguments: Value) -> Result<Request, Wrong> {
         "ping" => Question::read(arguments).map(|(target, timeout)| Request::Ping { target, timeout }),
         "trace" => Question::read(arguments).map(|(target, timeout)| Request::Trace { target, timeout }),
         "path" => Question::read(arguments).map(|(target, timeout)| Request::Path { target, timeout }),
+        "firewall" => bare(Request::Firewall),
+        "firewall_explain" => FirewallArguments::read(arguments),
         "peer_add" => PeerArgument::read(arguments).map(|uri| Request::PeerAdd { uri }),
         "peer_remove" => PeerArgument::read(arguments).map(|uri| Request::PeerRemove { uri }),
         "reload" => read(arguments).map(|ReloadArguments { dry_run }| Request::Reload { dry_run }),
@@ -156,6 +161,27 @@ struct PeerArgument {
 impl PeerArgument {
     fn read(arguments: Value) -> Result<crate::config::PeerUri, Wrong> {
         read(arguments).map(|Self { uri }| uri)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FirewallArguments {
+    target: String,
+    protocol: Protocol,
+    port: Option<u16>,
+}
+
+impl FirewallArguments {
+    fn read(arguments: Value) -> Result<Request, Wrong> {
+        let Self { target, protocol, port } = read(arguments)?;
+        let source = parse_target(&target).map_err(|error| Wrong::Arguments(error.to_string()))?;
+        let has_ports = matches!(protocol, Protocol::Tcp | Protocol::Udp);
+        match (has_ports, port) {
+            (true, None) => Err(Wrong::Arguments("tcp and udp have a port".to_owned())),
+            (false, Some(_)) => Err(Wrong::Arguments("only tcp and udp have a port".to_owned())),
+            _ => Ok(Request::FirewallExplain { source, protocol, port }),
+        }
     }
 }
 

@@ -11,8 +11,9 @@
 //! ```
 //!
 //! Commands: `status`, `peers`, `tree`, `snake`, `sessions`, `lookup`, `ping`, `trace` and `path` (`target`, optional `timeout_seconds`),
-//! `peer_add` and `peer_remove` (`uri`), `reload` (optional `dry_run`). What stands after `ok` are the types of [`node::status`](crate::node::status), a
-//! [`Peers`] for `peers`, a [`ReloadReport`] for `reload`, and `null` for `peer_add` and `peer_remove`. `docs/control-protocol.md` tells it to other programs.
+//! `firewall`, `firewall_explain` (`target`, `protocol`, `port`), `peer_add` and `peer_remove` (`uri`), `reload` (optional `dry_run`). What stands
+//! after `ok` are the types of [`node::status`](crate::node::status), a [`Peers`] for `peers`, a [`ReloadReport`] for `reload`, and `null` for
+//! `peer_add` and `peer_remove`. `docs/control-protocol.md` tells it to other programs.
 
 mod decode;
 mod reload;
@@ -28,9 +29,10 @@ pub use reload::ReloadReport;
 use crate::addr::Destination;
 use crate::config::PeerUri;
 use crate::dns::name::key_of_name;
+use crate::ip::firewall::Protocol;
 use crate::node::Target;
-use crate::node::status::{LookupAnswer, PathStatus, PeerStatus, PingAnswer, SessionStatus, SnakeStatus};
-use crate::node::status::{Status, TraceAnswer, TreeStatus};
+use crate::node::status::{Explanation, FirewallStatus, LookupAnswer, PathStatus, PeerStatus, PingAnswer};
+use crate::node::status::{SessionStatus, SnakeStatus, Status, TraceAnswer, TreeStatus};
 use crate::time::Duration;
 
 /// The version that every line carries.
@@ -85,6 +87,17 @@ pub enum Request {
         /// When to give up.
         timeout: Duration,
     },
+    /// The firewall's rules and what it has done.
+    Firewall,
+    /// What the firewall would do with a packet.
+    FirewallExplain {
+        /// Where it comes from.
+        source: Target,
+        /// Of which protocol it is.
+        protocol: Protocol,
+        /// To which port, with TCP and UDP.
+        port: Option<u16>,
+    },
     /// Dial a peer from now on, until the daemon stops.
     PeerAdd {
         /// Where.
@@ -126,6 +139,10 @@ pub enum Answer {
     Path(PathStatus),
     /// To [`Request::Reload`].
     Reload(ReloadReport),
+    /// To [`Request::Firewall`].
+    Firewall(FirewallStatus),
+    /// To [`Request::FirewallExplain`].
+    Explanation(Explanation),
     /// To [`Request::PeerAdd`] and [`Request::PeerRemove`].
     Done,
 }
@@ -216,6 +233,10 @@ impl Request {
             uri: Option<String>,
             #[serde(skip_serializing_if = "Option::is_none")]
             dry_run: Option<bool>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            protocol: Option<Protocol>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            port: Option<u16>,
         }
         let dry_run = if let Self::Reload { dry_run } = self { Some(*dry_run) } else { None };
         let (target, timeout_seconds) = match self {
@@ -223,6 +244,11 @@ impl Request {
             | Self::Ping { target, timeout }
             | Self::Trace { target, timeout }
             | Self::Path { target, timeout } => (Some(TargetText(*target).to_string()), Some(timeout.as_secs_f64())),
+            Self::FirewallExplain { source, .. } => (Some(TargetText(*source).to_string()), None),
+            _ => (None, None),
+        };
+        let (protocol, port) = match self {
+            Self::FirewallExplain { protocol, port, .. } => (Some(*protocol), *port),
             _ => (None, None),
         };
         let uri = match self {
@@ -230,7 +256,8 @@ impl Request {
             Self::PeerAdd { uri } | Self::PeerRemove { uri } => Some(uri.with_secrets().to_string()),
             _ => None,
         };
-        to_line(&Line { version: VERSION, command: self.command(), target, timeout_seconds, uri, dry_run })
+        let (version, command) = (VERSION, self.command());
+        to_line(&Line { version, command, target, timeout_seconds, uri, dry_run, protocol, port })
     }
 
     /// The command's name in the protocol.
@@ -245,6 +272,8 @@ impl Request {
             Self::Ping { .. } => "ping",
             Self::Trace { .. } => "trace",
             Self::Path { .. } => "path",
+            Self::Firewall => "firewall",
+            Self::FirewallExplain { .. } => "firewall_explain",
             Self::PeerAdd { .. } => "peer_add",
             Self::PeerRemove { .. } => "peer_remove",
             Self::Reload { .. } => "reload",

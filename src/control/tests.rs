@@ -24,6 +24,9 @@ fn all_requests() -> Vec<Request> {
         Request::Ping { target: address, timeout: MAX_TIMEOUT },
         Request::Trace { target: address, timeout },
         Request::Path { target: Target::Key(KEY), timeout },
+        Request::Firewall,
+        Request::FirewallExplain { source: subnet, protocol: Protocol::Tcp, port: Some(22) },
+        Request::FirewallExplain { source: Target::Key(KEY), protocol: Protocol::Any, port: None },
         Request::PeerAdd { uri: uri.clone() },
         Request::PeerRemove { uri },
         Request::Reload { dry_run: false },
@@ -77,6 +80,10 @@ fn what_is_wrong_with_a_request_has_its_own_kind() {
         r#"{"version":1,"command":"ping","target":"600::1","timeout_seconds":1e400}"#,
         r#"{"version":1,"command":"peer_add","uri":"gopher://192.0.2.1:1"}"#,
         r#"{"version":1,"command":"peer_add"}"#,
+        r#"{"version":1,"command":"firewall_explain","target":"600::1","protocol":"tcp"}"#,
+        r#"{"version":1,"command":"firewall_explain","target":"600::1","protocol":"icmp","port":1}"#,
+        r#"{"version":1,"command":"firewall_explain","target":"600::1","protocol":"gre"}"#,
+        r#"{"version":1,"command":"firewall_explain","target":"600::1","protocol":"tcp","port":65536}"#,
     ] {
         assert_eq!(refusal(line), FailureKind::BadRequest, "{line}");
     }

@@ -3,10 +3,11 @@
 use std::net::Ipv6Addr;
 
 use crate::addr::{Address, Destination};
+use crate::ip::firewall::{Protocol, Question};
 use crate::keys::PublicKey;
-use crate::node::Node;
 use crate::node::pacer::Pacer;
-use crate::node::status::{PeerStatus, SessionStatus, SnakeStatus, Status, TreeStatus};
+use crate::node::status::{Explanation, FirewallStatus, PeerStatus, SessionStatus, SnakeStatus, Status, TreeStatus};
+use crate::node::{Node, Target};
 use crate::router::Transit;
 use crate::time::Instant;
 
@@ -40,7 +41,23 @@ impl Node {
             // Connections are not the node's affair: whoever accepts them fills this in.
             refused: std::collections::BTreeMap::new(),
             confinement: Box::default(),
+            firewall: self.firewall.status().decisions,
         }
+    }
+
+    /// What the firewall is and what it has done.
+    pub fn firewall(&self) -> FirewallStatus {
+        self.firewall.status()
+    }
+
+    /// What the firewall would do with a packet from `source` that belongs to nothing this host started.
+    pub fn explain_firewall(&self, source: Target, protocol: Protocol, port: Option<u16>) -> Explanation {
+        let (address, key) = match source {
+            Target::Key(key) => (Address::of(&key).ip(), Some(key)),
+            // A host behind a node is written as the node's prefix, and is covered by what covers that.
+            Target::Address(destination) => (destination.ip(), self.owner_of(&destination)),
+        };
+        self.firewall.explain(&Question { address, key, protocol, port })
     }
 
     /// All peerings, in the order of their ports.

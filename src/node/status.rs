@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::ip::firewall::{Explanation, FirewallStatus, RuleStatus};
 use crate::keys::PublicKey;
 pub use crate::router::status::{SnakeRoute, SnakeStatus, TreeStatus};
 use crate::router::{Port, Transit};
@@ -50,6 +51,9 @@ pub struct Status {
     /// What the process can still do to the host.
     #[serde(default)]
     pub confinement: Box<Confinement>,
+    /// Packets from others by what the firewall decided; see [`FirewallStatus::decisions`].
+    #[serde(default)]
+    pub firewall: BTreeMap<String, u64>,
 }
 
 /// What the process gave up when it had started, for people. The node itself knows nothing of it.

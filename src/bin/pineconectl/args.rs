@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use pinecone::config::{DEFAULT_KEY_FILE, DEFAULT_SOCKET, PeerUri};
 use pinecone::control::MAX_TIMEOUT;
+use pinecone::ip::firewall::Protocol;
 
 use crate::matrix::MatrixCommand;
 use crate::names::{Whom, parse_whom};
@@ -82,6 +83,11 @@ pub(crate) enum Command {
     /// Set up, test and nudge Matrix homeservers on the mesh
     #[command(subcommand)]
     Matrix(MatrixCommand),
+    /// The firewall's rules with the packets each let in, and what it would do with a packet
+    Firewall {
+        #[command(subcommand)]
+        command: Option<FirewallCommand>,
+    },
     /// Make and look at private key files; needs no daemon
     #[command(subcommand)]
     Key(KeyCommand),
@@ -130,6 +136,27 @@ pub(crate) enum PeerCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum FirewallCommand {
+    /// Say whether a packet that opens something would be let in, and which rule decides
+    Explain(ExplainOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainOptions {
+    /// Who sends it: a public key, an overlay address or a name
+    #[arg(value_name = "KEY|ADDRESS|NAME", value_parser = parse_whom)]
+    pub(crate) source: Whom,
+
+    /// To which port of this host; tcp and udp need one
+    #[arg(value_name = "PORT", required_unless_present = "protocol")]
+    pub(crate) port: Option<u16>,
+
+    /// tcp, udp, icmp, or any for one that is none of these
+    #[arg(long, default_value = "tcp", value_parser = parse_protocol)]
+    pub(crate) protocol: Protocol,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
     /// Make a private key, in FILE (never overwritten) or else on standard output
     Generate {
@@ -152,6 +179,16 @@ pub(crate) enum KeyCommand {
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     seconds_within(text, Duration::from_millis(1), MAX_TIMEOUT)
+}
+
+fn parse_protocol(text: &str) -> Result<Protocol, String> {
+    match text {
+        "tcp" => Ok(Protocol::Tcp),
+        "udp" => Ok(Protocol::Udp),
+        "icmp" => Ok(Protocol::Icmp),
+        "any" => Ok(Protocol::Any),
+        _ => Err("tcp, udp, icmp or any".to_owned()),
+    }
 }
 
 /// More often than every 10 ms would measure the control socket.

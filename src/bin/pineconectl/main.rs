@@ -7,6 +7,7 @@
 mod args;
 mod client;
 mod error;
+mod firewall;
 mod keys;
 mod matrix;
 mod names;
@@ -63,6 +64,7 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
         Command::Lookup { target } => Request::Lookup { target: names::find(target)?, timeout: arguments.timeout },
         Command::Trace { target } => Request::Trace { target: names::find(target)?, timeout: arguments.timeout },
         Command::Path { target } => Request::Path { target: names::find(target)?, timeout: arguments.timeout },
+        Command::Firewall { command } => firewall::request(command.as_ref())?,
         Command::Peer(PeerCommand::Add { uri }) => Request::PeerAdd { uri: PeerUri::clone(uri) },
         Command::Peer(PeerCommand::Remove { uri }) => Request::PeerRemove { uri: PeerUri::clone(uri) },
     };
@@ -89,6 +91,8 @@ fn as_text(request: &Request, answer: &Answer) -> String {
         (_, Answer::Sessions(sessions)) => show::sessions(sessions),
         (_, Answer::Lookup(answer)) => show::lookup(answer),
         (_, Answer::Reload(report)) => reload::text(report),
+        (_, Answer::Firewall(status)) => firewall::text(status),
+        (_, Answer::Explanation(explanation)) => firewall::explanation(explanation),
         (_, Answer::Ping(answer)) => ping::reply_line(1, answer),
         (_, Answer::Trace(answer)) => routes::trace(answer),
         (_, Answer::Path(status)) => routes::path(status),

@@ -35,6 +35,17 @@ pub(crate) fn status(status: &Status) -> String {
         ("drops", counts(&status.drops)),
         ("refused peers", counts(&status.refused)),
         ("confinement", confinement(&status.confinement)),
+        (
+            "firewall",
+            counts(
+                &status
+                    .firewall
+                    .iter()
+                    .filter(|(_, count)| **count > 0)
+                    .map(|(name, count)| (name.clone(), *count))
+                    .collect(),
+            ),
+        ),
     ])
 }
 

@@ -120,6 +120,17 @@ impl FlowTable {
         self.flows.len()
     }
 
+    /// Memory of the entries, in bytes: a B-tree's nodes are two thirds full on average.
+    pub(super) fn bytes(&self) -> usize {
+        const ENTRY: usize = size_of::<(FlowKey, Flow)>() + size_of::<(Instant, FlowKey)>();
+        self.flows.len() * ENTRY * 3 / 2
+    }
+
+    /// Flows with this address, some of which may have expired. Looks at all: for people's questions, not for packets.
+    pub(super) fn with(&self, remote: Ipv6Addr) -> usize {
+        self.flows.keys().filter(|key| key.remote == remote).count()
+    }
+
     fn put(&mut self, key: FlowKey, flow: Flow) {
         self.age_order(flow.stage).insert((flow.renewed, key));
         self.flows.insert(key, flow);

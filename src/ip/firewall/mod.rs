@@ -17,6 +17,7 @@
 mod flows;
 mod fragments;
 mod message;
+mod report;
 mod rules;
 mod written;
 
@@ -25,6 +26,8 @@ use std::net::Ipv6Addr;
 use flows::{FlowKey, FlowTable, Stage};
 use fragments::FragmentTable;
 use message::{Message, TcpFlags};
+use report::Decisions;
+pub use report::{Decision, Explanation, FirewallStatus, Question, RuleStatus};
 use rules::Sender;
 pub use rules::{MAX_RULES, Policy, Protocol, Rule, RuleError, Source};
 
@@ -55,6 +58,7 @@ pub struct Firewall {
     policy: Policy,
     /// Packets that each rule let in, in the order of the rules.
     hits: Vec<u64>,
+    decisions: Decisions,
     flows: FlowTable,
     fragments: FragmentTable,
     started: Instant,
@@ -65,7 +69,7 @@ impl Firewall {
     pub fn new(policy: Policy, now: Instant) -> Self {
         let hits = vec![0; policy.rules().len()];
         let (flows, fragments) = (FlowTable::new(flows::CAPACITY), FragmentTable::new());
-        Self { policy, hits, flows, fragments, started: now }
+        Self { policy, hits, decisions: Decisions::default(), flows, fragments, started: now }
     }
 
     /// Replaces the policy. Flows stay, rules count from zero. Where everything was allowed no flow was remembered, so connections that are
@@ -82,6 +86,16 @@ impl Firewall {
     /// none if it belongs to a flow.
     pub fn rule_hits(&self) -> impl Iterator<Item = (&Rule, u64)> {
         self.policy.rules().iter().zip(self.hits.iter().copied())
+    }
+
+    /// Memory of what is remembered of flows, in bytes, roughly.
+    pub fn table_bytes(&self) -> usize {
+        self.flows.bytes()
+    }
+
+    /// Inbound packets by what decided about them.
+    pub fn decisions(&self) -> impl Iterator<Item = (Decision, u64)> {
+        self.decisions.iter()
     }
 
     /// Number of flows remembered.
@@ -121,52 +135,64 @@ impl Firewall {
     /// Whether a packet from the node `from` may go to the host.
     #[must_use]
     pub fn check_inbound(&mut self, packet: &Ipv6View<'_>, from: &PublicKey, now: Instant) -> InboundVerdict {
-        if self.policy == Policy::Open || self.admits(packet, from, now).is_some() {
-            InboundVerdict::Allow
-        } else {
-            InboundVerdict::Refuse
-        }
+        let decision = match self.policy {
+            Policy::Open => Decision::Open,
+            _ => self.admits(packet, from, now).unwrap_or(Decision::Refused),
+        };
+        self.decisions.count(decision);
+        if decision == Decision::Refused { InboundVerdict::Refuse } else { InboundVerdict::Allow }
     }
 
-    /// `Some` if the packet passes; `None` is a refusal, so that whatever cannot be read refuses.
-    fn admits(&mut self, packet: &Ipv6View<'_>, from: &PublicKey, now: Instant) -> Option<()> {
+    /// Why the packet passes; `None` is a refusal, so that whatever cannot be read refuses.
+    fn admits(&mut self, packet: &Ipv6View<'_>, from: &PublicKey, now: Instant) -> Option<Decision> {
         let upper = packet.upper()?;
         let fragmented = |id| (packet.source(), packet.destination(), id);
         if let Some(fragment) = upper.fragment.filter(|fragment| fragment.offset != 0) {
-            return self.fragments.allows_later(from, &fragmented(fragment.id), now).then_some(());
+            let allowed = self.fragments.allows_later(from, &fragmented(fragment.id), now);
+            return allowed.then_some(Decision::LaterFragment);
         }
         let message = Message::read(&upper)?;
         let sender = Sender { address: packet.source(), key: Some(from) };
-        let admitted = match message {
-            Message::EchoRequest(_) => true,
-            Message::Error(quoted) => self.concerns_us(quoted, from, now),
+        let expected = match message {
+            Message::EchoRequest(_) => Some(Decision::EchoRequest),
+            Message::Error(quoted) => self.concerns_us(quoted, from, now).then_some(Decision::IcmpError),
             _ => self.belongs_to_flow(packet, upper.protocol, &message, now),
         };
-        if !admitted {
-            let rule = self.policy.rule_for(sender, upper.protocol, message.destination_port())?;
-            if let Some(hits) = self.hits.get_mut(rule) {
-                *hits += 1;
+        let decision = match expected {
+            Some(decision) => decision,
+            None => {
+                let rule = self.policy.rule_for(sender, upper.protocol, message.destination_port())?;
+                if let Some(hits) = self.hits.get_mut(rule) {
+                    *hits += 1;
+                }
+                Decision::Rule
             }
-        }
+        };
         if let Some(fragment) = upper.fragment.filter(|fragment| fragment.more) {
             self.fragments.first_allowed(from, fragmented(fragment.id), now);
         }
-        Some(())
+        Some(decision)
     }
 
-    /// Whether the host expects this message. Moves TCP flows on.
-    fn belongs_to_flow(&mut self, packet: &Ipv6View<'_>, protocol: u8, message: &Message<'_>, now: Instant) -> bool {
-        let Some((remote_port, local_port)) = message.flow_ports() else { return false };
+    /// Whether and why the host expects this message. Moves TCP flows on.
+    fn belongs_to_flow(
+        &mut self,
+        packet: &Ipv6View<'_>,
+        protocol: u8,
+        message: &Message<'_>,
+        now: Instant,
+    ) -> Option<Decision> {
+        let (remote_port, local_port) = message.flow_ports()?;
         let key = FlowKey { local_port, remote_port, protocol, local: packet.destination(), remote: packet.source() };
         let known = self.flows.stage(&key, now);
-        let Message::Tcp(_, _, flags) = message else { return known.is_some() };
+        let Message::Tcp(_, _, flags) = message else { return known.map(|_| Decision::Flow) };
         match known {
-            Some(stage) if flags.opens() => stage == Stage::TcpOpening,
+            Some(stage) if flags.opens() => (stage == Stage::TcpOpening).then_some(Decision::Flow),
             Some(stage) => {
                 self.flows.advance(key, tcp_received(stage, *flags));
-                true
+                Some(Decision::Flow)
             }
-            None => flags.continues() && !self.started.has_passed(GRACE, now),
+            None => (flags.continues() && !self.started.has_passed(GRACE, now)).then_some(Decision::RestartGrace),
         }
     }
 

@@ -100,15 +100,39 @@ impl Policy {
 impl Rule {
     /// Whether this rule lets in a packet of `protocol_number` from `sender` to `port`, which is `None` where there are none.
     fn admits(&self, sender: Sender<'_>, protocol_number: u8, port: Option<u16>) -> bool {
-        let protocol = match self.protocol {
-            Protocol::Any => true,
-            Protocol::Tcp => protocol_number == protocol::TCP,
-            Protocol::Udp => protocol_number == protocol::UDP,
-            Protocol::Icmp => protocol_number == protocol::ICMPV6,
-        };
-        let ports = self.ports == ALL_PORTS || port.is_some_and(|port| self.ports.0 <= port && port <= self.ports.1);
-        protocol && ports && self.from.contains(sender)
+        self.covers_protocol(protocol_number) && self.covers_port(port) && self.from.contains(sender)
     }
+
+    /// The one thing that keeps this rule from letting in a packet, if it is one thing.
+    pub(super) fn near(&self, sender: Sender<'_>, protocol_number: u8, port: Option<u16>) -> Option<Near> {
+        match (self.from.contains(sender), self.covers_protocol(protocol_number), self.covers_port(port)) {
+            (false, true, true) => Some(Near::Sender),
+            (true, false, true) => Some(Near::Protocol),
+            (true, true, false) => Some(Near::Port),
+            _ => None,
+        }
+    }
+
+    fn covers_protocol(&self, number: u8) -> bool {
+        match self.protocol {
+            Protocol::Any => true,
+            Protocol::Tcp => number == protocol::TCP,
+            Protocol::Udp => number == protocol::UDP,
+            Protocol::Icmp => number == protocol::ICMPV6,
+        }
+    }
+
+    fn covers_port(&self, port: Option<u16>) -> bool {
+        self.ports == ALL_PORTS || port.is_some_and(|port| self.ports.0 <= port && port <= self.ports.1)
+    }
+}
+
+/// What keeps a rule from letting in a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Near {
+    Sender,
+    Protocol,
+    Port,
 }
 
 /// Who sent, or is to be sent, a packet.

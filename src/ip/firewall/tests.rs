@@ -357,3 +357,94 @@ proptest! {
         let _ = refusal(ip(us()), &bytes);
     }
 }
+
+fn question(key: PublicKey, protocol: Protocol, port: Option<u16>) -> Question {
+    Question { address: ip(key), key: Some(key), protocol, port }
+}
+
+#[test]
+fn every_packet_is_counted_once_under_what_decided_about_it() {
+    let mut host = Host::with_rules(r#"{ from = "any", protocol = "tcp", port = 22 }"#);
+    host.sends(&udp(us(), friend(), (4000, 53)));
+    assert!(host.admits(friend(), &udp(friend(), us(), (53, 4000))));
+    assert!(host.admits(friend(), &echo(friend(), us(), 128, 1)));
+    assert!(host.admits(friend(), &tcp(friend(), us(), (5000, 22), SYN)));
+    assert!(host.admits(friend(), &fragment(&tcp(friend(), us(), (5000, 22), ACK), 0, true, 9)));
+    assert!(host.admits(friend(), &fragment(&tcp(friend(), us(), (5000, 22), ACK), 1, false, 9)));
+    assert!(!host.admits(friend(), &tcp(friend(), us(), (5000, 23), SYN)));
+    assert!(!host.admits(friend(), &packet(ip(friend()), ip(us()), 60, &[])));
+    let status = host.firewall.status();
+    let counted: Vec<(&str, u64)> =
+        status.decisions.iter().map(|(name, count)| (name.as_str(), *count)).filter(|(_, count)| *count > 0).collect();
+    assert_eq!(counted, [("echo_request", 1), ("flow", 1), ("later_fragment", 1), ("refused", 2), ("rule", 2)]);
+    assert_eq!((status.policy.as_str(), status.rules.len(), status.rules[0].packets), ("rules", 1, 2));
+    assert_eq!((status.rules[0].number, status.rules[0].rule.as_str()), (1, "tcp 22 from any"));
+}
+
+#[test]
+fn explanations_name_the_rule_that_decides_and_what_would_let_a_refused_packet_in() {
+    let (mine, theirs) = (friend(), stranger());
+    let mut host = Host::with_rules(&format!(
+        r#"{{ from = "{mine}", protocol = "tcp", port = 22 }}, {{ from = "any", protocol = "udp", port = "5000-5010" }}"#
+    ));
+    let explained = host.firewall.explain(&question(mine, Protocol::Tcp, Some(22)));
+    assert_eq!((explained.allowed, explained.rule, explained.decided_by.as_str()), (true, Some(1), "rule"));
+    let explained = host.firewall.explain(&question(theirs, Protocol::Tcp, Some(22)));
+    assert_eq!((explained.allowed, explained.rule, explained.decided_by.as_str()), (false, None, "refused"));
+    assert_eq!(explained.near.len(), 1);
+    assert!(explained.near[0].starts_with("rule 1") && explained.near[0].ends_with("another sender"), "{explained:?}");
+    let explained = host.firewall.explain(&question(theirs, Protocol::Udp, Some(5011)));
+    assert!(explained.near[0].ends_with("another port"), "{explained:?}");
+    // What it says to write does what it says.
+    let rule = explained.to_allow.unwrap();
+    let mut mended = Host::with_rules(&rule);
+    assert!(mended.admits(theirs, &udp(theirs, us(), (1, 5011))) && !mended.admits(mine, &udp(mine, us(), (1, 5011))));
+    assert!(host.firewall.explain(&question(theirs, Protocol::Icmp, None)).allowed);
+    host.sends(&udp(us(), theirs, (4000, 53)));
+    assert_eq!(host.firewall.explain(&question(theirs, Protocol::Tcp, Some(1))).flows, 1);
+    assert!(Host::with(Policy::Open).firewall.explain(&question(theirs, Protocol::Any, None)).allowed);
+}
+
+#[test]
+fn neither_a_scan_by_this_host_nor_a_flood_from_outside_makes_the_tables_grow_beyond_their_bounds() {
+    let mut host = closed();
+    for port in 0..=u16::MAX {
+        host.sends(&udp(us(), friend(), (port, 53)));
+        host.sends(&tcp(us(), stranger(), (port, 443), SYN));
+    }
+    assert_eq!(host.firewall.flow_count(), flows::CAPACITY);
+    for port in 0..=u16::MAX {
+        let _ = host.admits(stranger(), &udp(stranger(), us(), (port, port ^ 0x5555)));
+    }
+    assert_eq!(host.firewall.flow_count(), flows::CAPACITY);
+    assert!(host.firewall.table_bytes() < 8 << 20, "{}", host.firewall.table_bytes());
+}
+
+proptest! {
+    #[test]
+    fn an_explanation_agrees_with_what_becomes_of_the_packet(
+        rules in prop::collection::vec((0usize..4, 0usize..4, 0u16..4), 0..5), sender in 0usize..2, udp_packet: bool, port in 0u16..4,
+    ) {
+        let sources = ["any".to_owned(), friend().to_string(), ip(stranger()).to_string(), "600::/7".to_owned()];
+        let rules: Vec<String> = rules.iter().map(|(source, protocol, port)| {
+            let from = &sources[*source];
+            match protocol {
+                0 => format!(r#"{{ from = "{from}" }}"#),
+                1 => format!(r#"{{ from = "{from}", protocol = "tcp", port = {port} }}"#),
+                2 => format!(r#"{{ from = "{from}", protocol = "udp", port = "0-{port}" }}"#),
+                _ => format!(r#"{{ from = "{from}", protocol = "icmp" }}"#),
+            }
+        }).collect();
+        let mut host = Host::with_rules(&rules.join(","));
+        let sender = [friend(), stranger()][sender];
+        let (protocol, packet) = if udp_packet {
+            (Protocol::Udp, udp(sender, us(), (9, port)))
+        } else {
+            (Protocol::Tcp, tcp(sender, us(), (9, port), SYN))
+        };
+        let explained = host.firewall.explain(&question(sender, protocol, Some(port)));
+        prop_assert_eq!(explained.allowed, host.admits(sender, &packet));
+        let hit = host.firewall.rule_hits().position(|(_, hits)| hits == 1).map(|index| index + 1);
+        prop_assert_eq!(explained.rule, hit);
+    }
+}

@@ -47,6 +47,10 @@ impl Core {
             Request::Snake => Ok(Answer::Snake(self.node.snake(now))),
             Request::Sessions => Ok(Answer::Sessions(self.node.sessions(now))),
             Request::Reload { dry_run } => return self.reload(dry_run, reply),
+            Request::Firewall => Ok(Answer::Firewall(self.node.firewall())),
+            Request::FirewallExplain { source, protocol, port } => {
+                Ok(Answer::Explanation(self.node.explain_firewall(source, protocol, port)))
+            }
             Request::PeerAdd { uri } => self.add_peer(uri, now),
             Request::PeerRemove { uri } => self.remove_peer(&uri, now),
         };
