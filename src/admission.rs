@@ -251,8 +251,12 @@ impl Admission {
 
     /// How many were turned away, by reason; reasons that did not occur are left out.
     pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = Refusal::ALL.iter().zip(&self.refusals);
-        counts.map(|(reason, tally)| (reason.label(), tally.count)).filter(|(_, count)| *count > 0)
+        self.all_refusals().filter(|(_, count)| *count > 0)
+    }
+
+    /// The same with those that did not occur.
+    pub fn all_refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Refusal::ALL.iter().zip(&self.refusals).map(|(reason, tally)| (reason.label(), tally.count))
     }
 
     /// Takes what one connection costs from the rates. A source that is refused because all are too fast has used up its own as well.

@@ -36,6 +36,7 @@ pub mod discovery;
 pub mod redial;
 pub mod config;
 pub mod proxy;
+pub mod metrics;
 pub mod control;
 pub mod sim;
 pub mod fuzzing;

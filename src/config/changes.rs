@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Config, ControlSection, DiscoverySection, DnsSection, FirewallSection, ListenUri, LogFilter, LogFormat, LogSection,
-    MetricsSection, NodeSection, PeerUri, PeeringSection, ProxyUri, ServiceSection, SessionCipher, SessionSection,
-    TunName, TunSection,
+    MetricsListen, MetricsSection, NodeSection, PeerUri, PeeringSection, ProxyUri, ServiceSection, SessionCipher,
+    SessionSection, TunName, TunSection,
 };
 use crate::admission::AllowedKeys;
 use crate::discovery::{InterfacePatterns, InterfaceRules};
@@ -120,7 +120,7 @@ macro_rules! shown_by {
     };
 }
 
-shown_by!(|value| value.to_string() => bool, u16, u32, usize, LogFilter);
+shown_by!(|value| value.to_string() => bool, MetricsListen, u16, u32, usize, LogFilter);
 shown_by!(|value| format!("{value:?}") => PathBuf, String);
 shown_by!(|value| value.as_ref().map_or_else(|| "none".to_owned(), |value| format!("{value:?}")) =>
     Option<i32>, Option<PathBuf>, Option<String>);

@@ -5,12 +5,11 @@
 //! needs the host (may this key file be read? is that directory there?) is `pineconed check`'s and the daemon's.
 //!
 //! Rules of the format: every key has a default, an unknown key is an error, an empty string means "none" where a value is
-//! optional, paths are absolute or relative to the working directory, and a value that this version cannot honour is refused
-//! rather than ignored ([`availability`]).
+//! optional, paths are absolute or relative to the working directory.
 
-pub mod availability;
 pub mod changes;
 mod error;
+mod metrics;
 mod secret;
 mod uri;
 mod values;
@@ -21,6 +20,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use error::{ConfigError, Position};
+pub use metrics::{MetricsListen, MetricsListenError};
 pub use secret::{Secret, WeakSecret};
 pub use uri::{
     Endpoint, Host, ListenAddress, ListenUri, Login, NetEndpoint, PeerUri, ProxyKind, ProxyUri, Rate, Scheme,
@@ -28,7 +28,7 @@ pub use uri::{
 };
 pub use values::{InterfaceName, LogFilter, LogFormat, SessionCipher, TunName, ValueError};
 
-use values::{available_metrics_listen, distinct, optional_group, optional_path, section};
+use values::{distinct, optional_group, optional_path, section};
 
 use crate::admission::{AllowedKeys, DEFAULT_PER_SOURCE, MAX_INBOUND};
 use crate::discovery::{InterfacePatterns, InterfaceRules};
@@ -219,9 +219,8 @@ pub struct ServiceSection {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsSection {
-    /// Address and port for Prometheus; empty for none.
-    #[serde(deserialize_with = "available_metrics_listen")]
-    pub listen: String,
+    /// Where Prometheus can read them.
+    pub listen: MetricsListen,
 }
 
 /// `[log]`
@@ -318,6 +317,14 @@ impl Config {
                  hello can repeat it; with peering.require_authenticated = true the lists hold against that too"
                     .to_owned(),
             );
+        }
+        if let MetricsListen::Tcp(address) = self.metrics.listen
+            && !address.ip().to_canonical().is_loopback()
+        {
+            warnings.push(format!(
+                "metrics.listen: whoever can reach {address} can read the metrics, which name this node's peers and its firewall's rules; they \
+                 are neither encrypted nor protected by a password: prefer a loopback address, a socket, or an address that a firewall guards"
+            ));
         }
         if self.peering.listen.is_empty() && self.peering.peers.is_empty() && !self.discovery.enabled {
             warnings.push(

@@ -33,12 +33,6 @@ fn positions_count_characters_from_one() {
 }
 
 #[test]
-fn every_absent_feature_is_refused_with_what_works_instead() {
-    let message = parse("[metrics]\nlisten = '127.0.0.1:7465'").unwrap_err().message;
-    assert!(message.contains("in this version") && message.contains("; "), "{message}");
-}
-
-#[test]
 fn log_filters_are_levels_and_levels_of_modules() {
     for right in ["info", "off", "warn,pinecone::router=trace", "pinecone=debug"] {
         assert!(right.parse::<LogFilter>().is_ok(), "{right}");
@@ -53,6 +47,9 @@ fn what_is_probably_not_meant_is_warned_of() {
     assert_eq!(Config::default().warnings(), Vec::<String>::new());
     let warnings = |text: &str| parse(text).unwrap().warnings();
     assert!(warnings("peering.listen = []\ndiscovery.enabled = false")[0].contains("alone"));
+    assert_eq!(warnings("metrics.listen = '127.0.0.1:7465'"), Vec::<String>::new());
+    assert_eq!(warnings("metrics.listen = '[::1]:7465'"), Vec::<String>::new());
+    assert!(warnings("metrics.listen = '0.0.0.0:7465'")[0].contains("neither encrypted"));
     assert!(warnings("[tun]\nname = 'none'\nfd = 3")[0].contains("tun.fd"));
 }
 

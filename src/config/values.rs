@@ -7,7 +7,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::availability::METRICS;
 use super::uri::ProxyUri;
 use crate::admission::MAX_INBOUND;
 
@@ -287,15 +286,6 @@ pub(super) fn optional_group<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
         return Err(de::Error::custom("a group is its name or number, without spaces"));
     }
     Ok((!text.is_empty()).then_some(text))
-}
-
-/// Only an empty string, while there are no metrics.
-pub(super) fn available_metrics_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    if !text.is_empty() {
-        METRICS.map_err(de::Error::custom)?;
-    }
-    Ok(text)
 }
 
 /// A table. (Serde would also fill a struct from a list, by position.)

@@ -30,6 +30,7 @@ use crate::addr::Destination;
 use crate::config::PeerUri;
 use crate::dns::name::key_of_name;
 use crate::ip::firewall::Protocol;
+use crate::metrics::Snapshot;
 use crate::node::Target;
 use crate::node::status::{Explanation, FirewallStatus, LookupAnswer, PathStatus, PeerStatus, PingAnswer};
 use crate::node::status::{SessionStatus, SnakeStatus, Status, TraceAnswer, TreeStatus};
@@ -98,6 +99,8 @@ pub enum Request {
         /// To which port, with TCP and UDP.
         port: Option<u16>,
     },
+    /// The numbers that metrics are made of.
+    Metrics,
     /// Dial a peer from now on, until the daemon stops.
     PeerAdd {
         /// Where.
@@ -143,6 +146,8 @@ pub enum Answer {
     Firewall(FirewallStatus),
     /// To [`Request::FirewallExplain`].
     Explanation(Explanation),
+    /// To [`Request::Metrics`].
+    Metrics(Box<Snapshot>),
     /// To [`Request::PeerAdd`] and [`Request::PeerRemove`].
     Done,
 }
@@ -272,6 +277,7 @@ impl Request {
             Self::Ping { .. } => "ping",
             Self::Trace { .. } => "trace",
             Self::Path { .. } => "path",
+            Self::Metrics => "metrics",
             Self::Firewall => "firewall",
             Self::FirewallExplain { .. } => "firewall_explain",
             Self::PeerAdd { .. } => "peer_add",

@@ -25,6 +25,7 @@ fn all_requests() -> Vec<Request> {
         Request::Trace { target: address, timeout },
         Request::Path { target: Target::Key(KEY), timeout },
         Request::Firewall,
+        Request::Metrics,
         Request::FirewallExplain { source: subnet, protocol: Protocol::Tcp, port: Some(22) },
         Request::FirewallExplain { source: Target::Key(KEY), protocol: Protocol::Any, port: None },
         Request::PeerAdd { uri: uri.clone() },

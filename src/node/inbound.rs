@@ -8,6 +8,7 @@ use crate::ip::{Ipv6View, offload};
 use crate::keys::PublicKey;
 use crate::node::flow::{self, PROTOCOL_FLOW};
 use crate::node::routes::CameBy;
+use crate::node::transmit::stage_of;
 use crate::node::{MAX_TUN_BACKLOG, Node, PeerMisbehaved, Port};
 use crate::router::{Delivery, Verdict};
 use crate::time::Instant;
@@ -23,6 +24,7 @@ impl Node {
     pub fn handle_frame(&mut self, from: Port, frame: PacketBuf, now: Instant) -> Result<(), PeerMisbehaved> {
         let Some(peering) = self.peerings.get_mut(&from) else { return Ok(()) };
         peering.received_bytes += frame.len() as u64;
+        self.counters.received_bytes += frame.len() as u64;
         let result = match Header::parse(&frame) {
             Ok(header) if header.kind == FrameKind::Traffic => self.handle_traffic(from, frame, now),
             Ok(Header { kind: FrameKind::Route(kind), .. }) => self.handle_routed(from, kind, frame, now),
@@ -41,6 +43,7 @@ impl Node {
         match self.router.forward(from, &mut frame, now)? {
             Verdict::Forward(port) => {
                 self.frames_forwarded += 1;
+                self.counters.forwarded.count(stage_of(&frame), frame.len());
                 let flow = flow::of_frame(&frame);
                 self.queue_traffic(port, frame, flow, now);
             }

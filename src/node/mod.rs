@@ -11,9 +11,11 @@
 //! [`Node::handle_timeout`] when that time has come. Nothing here blocks, reads a clock or fails on input: what cannot be handled is
 //! counted by [`DropReason`].
 
+pub mod counters;
 mod flow;
 pub mod fuzz_body;
 mod inbound;
+pub mod measures;
 mod outbound;
 pub mod outbox;
 pub mod pacer;
@@ -37,6 +39,7 @@ use crate::buf::PacketBuf;
 use crate::drops::{DropCounters, DropReason};
 use crate::ip::firewall::{Firewall, Policy};
 use crate::keys::{Keypair, PublicKey};
+use crate::node::counters::Counters;
 use crate::node::peering::Peering;
 use crate::node::requests::Requests;
 use crate::node::resolver::Resolver;
@@ -152,6 +155,8 @@ pub enum Event {
     },
     /// We follow another root now.
     RootChanged(PublicKey),
+    /// Our coordinates are others now.
+    CoordinatesChanged,
     /// A session came up.
     SessionUp(PublicKey),
     /// A session ended.
@@ -199,6 +204,9 @@ pub struct Node {
     packets_sent: u64,
     packets_delivered: u64,
     frames_forwarded: u64,
+    counters: Counters,
+    max_routes: usize,
+    max_sessions: usize,
 }
 
 impl Node {
@@ -245,6 +253,9 @@ impl Node {
             packets_sent: 0,
             packets_delivered: 0,
             frames_forwarded: 0,
+            counters: Counters::default(),
+            max_routes: config.max_routes,
+            max_sessions: config.max_sessions,
         };
         node.tell_coordinates(now);
         node.settle(now);
@@ -288,6 +299,7 @@ impl Node {
     pub fn add_peer(&mut self, peer: PeerInfo, now: Instant) -> Result<Port, PortsExhausted> {
         let port = self.router.add_peer(peer.key, peer.kind, peer.extensions, now)?;
         self.peerings.insert(port, Peering::new(peer, now));
+        self.counters.peerings_up += 1;
         self.settle(now);
         Ok(port)
     }
@@ -298,6 +310,7 @@ impl Node {
         self.slow_peerings -= usize::from(peering.is_slow());
         self.ready.remove(&port);
         self.paced.retain(|(_, paced)| *paced != port);
+        self.counters.peerings_down += 1;
         self.drops.add(DropReason::PeeringClosed, peering.outbox.len() as u64);
         let hop = self.router.hop(port);
         self.router.remove_peer(port, now);
@@ -399,10 +412,15 @@ impl Node {
     fn on_router_event(&mut self, event: &RouterEvent, now: Instant) {
         match event {
             RouterEvent::RootChanged(root) => {
+                self.counters.root_changes += 1;
                 self.events.push_back(Event::RootChanged(root.key));
                 self.tell_coordinates(now);
             }
-            RouterEvent::CoordinatesChanged => self.tell_coordinates(now),
+            RouterEvent::CoordinatesChanged => {
+                self.counters.coordinate_changes += 1;
+                self.events.push_back(Event::CoordinatesChanged);
+                self.tell_coordinates(now);
+            }
             RouterEvent::PeerMisbehaved { port, why } => {
                 self.events.push_back(Event::ClosePeer { port: *port, why: *why });
             }
@@ -429,10 +447,12 @@ impl Node {
     fn on_session_event(&mut self, event: SessionEvent, now: Instant) {
         match event {
             SessionEvent::Up(key) => {
+                self.counters.sessions_up += 1;
                 self.events.push_back(Event::SessionUp(key));
                 self.learn(key, now);
             }
             SessionEvent::Down(key) => {
+                self.counters.sessions_down += 1;
                 self.routes.forget(&key);
                 self.events.push_back(Event::SessionDown(key));
             }

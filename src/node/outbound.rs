@@ -8,6 +8,7 @@ use crate::keys::PublicKey;
 use crate::node::flow::{self, Flow, PROTOCOL_FLOW};
 use crate::node::outbox::Outbox;
 use crate::node::resolver::{self, Question};
+use crate::node::transmit::stage_of;
 use crate::node::{Node, Port};
 use crate::router::{Router, Verdict};
 use crate::session::{PACKET_OVERHEAD, Sealed, Sessions};
@@ -174,7 +175,10 @@ impl Node {
         // Not through `coords_for`: the router is borrowed mutably beside the sessions.
         let coords = coords_in_tree(&self.sessions, &self.router, to);
         match self.router.originate(to, coords, &mut message, now) {
-            Verdict::Forward(port) => self.queue_traffic(port, message, flow, now),
+            Verdict::Forward(port) => {
+                self.counters.originated.count(stage_of(&message), message.len());
+                self.queue_traffic(port, message, flow, now);
+            }
             Verdict::Drop(reason) => self.drops.count(reason),
             // Nobody is nearer to the key than we are.
             Verdict::Deliver(_) => self.drops.count(DropReason::NoNextHop),

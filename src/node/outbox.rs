@@ -50,6 +50,8 @@ pub struct Outbox {
     fresh: VecDeque<u64>,
     steady: VecDeque<u64>,
     bytes: usize,
+    /// How long the last frame that was taken had waited.
+    last_wait: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +115,7 @@ impl Outbox {
             }
             let before = queue.frames.bytes();
             let (frame, late) = queue.codel.pop(&mut queue.frames, now);
+            self.last_wait = queue.codel.waited;
             self.bytes -= before - queue.frames.bytes();
             dropped += late;
             let Some(frame) = frame else {
@@ -123,6 +126,11 @@ impl Outbox {
             return (Some(frame), dropped);
         }
         (None, dropped)
+    }
+
+    /// How long the frame that [`Outbox::pop`] gave last had waited.
+    pub fn last_wait(&self) -> Duration {
+        self.last_wait
     }
 
     /// Whether nothing waits.
@@ -210,6 +218,8 @@ struct Codel {
     /// The next drop, while dropping.
     drop_at: Option<Instant>,
     drops: u32,
+    /// How long the last frame that was taken had waited.
+    waited: Duration,
 }
 
 impl Codel {
@@ -223,6 +233,7 @@ impl Codel {
                 return (None, dropped);
             };
             let kept = if frame.len() < LONG { ALWAYS_KEPT } else { 0 };
+            self.waited = now.saturating_since(queued_at);
             if !self.must_drop(queued_at, frames.len() <= kept, now) {
                 return (Some(frame), dropped);
             }

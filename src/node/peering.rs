@@ -35,6 +35,8 @@ pub(super) struct Peering {
     pub(super) received_bytes: u64,
     pub(super) sent_bytes: u64,
     pub(super) queue_drops: u64,
+    /// Traffic frames that left its queue, and microseconds that they had waited in all.
+    pub(super) queue_delay: (u64, u64),
     /// Longest frame, in bytes, that we make for it if we can choose.
     pub(super) frame_len: usize,
     pub(super) priority: u8,
@@ -56,6 +58,7 @@ impl Peering {
             received_bytes: 0,
             sent_bytes: 0,
             queue_drops: 0,
+            queue_delay: (0, 0),
             frame_len: usize::MAX,
             priority: 0,
             round_trip: None,

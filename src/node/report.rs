@@ -30,7 +30,7 @@ impl Node {
             root: root.key,
             root_sequence: root.sequence,
             peers: self.peerings.len(),
-            sessions: self.sessions.status(now).iter().filter(|session| session.state == "established").count(),
+            sessions: self.sessions.established(),
             snake_routes: self.router.route_count(),
             uptime_seconds: now.saturating_since(self.started_at).as_secs_f64(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -2,10 +2,11 @@
 
 use crate::buf::PacketBuf;
 use crate::drops::DropReason;
+use crate::node::counters::Stage;
 use crate::node::pacer::Pacer;
 use crate::node::{Node, Port};
 use crate::time::{Duration, Instant};
-use crate::wire::frame::MAX_FRAME_LEN;
+use crate::wire::frame::{self, MAX_FRAME_LEN};
 
 /// What its owner wants of a peering.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,11 +63,18 @@ impl Node {
             let (next, late) = peering.outbox.pop(now);
             peering.queue_drops += late as u64;
             self.drops.add(DropReason::QueueFull, late as u64);
+            if next.is_some() {
+                let waited = peering.outbox.last_wait();
+                peering.queue_delay.0 += 1;
+                peering.queue_delay.1 += u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+                self.counters.queue_delay.note(waited);
+            }
             frame = next;
         }
         match &frame {
             Some(frame) => {
                 peering.sent_bytes += frame.len() as u64;
+                self.counters.sent_bytes += frame.len() as u64;
                 match &mut peering.pacer {
                     Some(pacer) if is_protocol => pacer.sent_protocol(frame.len()),
                     Some(pacer) => pacer.sent(frame.len()),
@@ -103,6 +111,11 @@ impl Node {
             self.ready.insert(port);
         }
     }
+}
+
+/// How a traffic frame that is ready to leave is routed.
+pub(super) fn stage_of(frame: &[u8]) -> Stage {
+    if frame::is_by_coordinates(frame) { Stage::Tree } else { Stage::Snake }
 }
 
 #[cfg(test)]

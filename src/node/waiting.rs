@@ -15,7 +15,7 @@ pub const MAX_AGE: Duration = Duration::from_secs(60);
 /// Memory of the packets for one destination: a burst of a few flows at the largest MTU.
 const BYTES_PER_DESTINATION: usize = 2 << 20;
 /// Memory of all waiting packets.
-const BYTES_IN_ALL: usize = 32 << 20;
+pub const BYTES_IN_ALL: usize = 32 << 20;
 /// Destinations at a time; a scan of address space by the host displaces the longest waiting.
 const MAX_DESTINATIONS: usize = 1024;
 

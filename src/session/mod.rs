@@ -314,6 +314,16 @@ impl Sessions {
         self.table.iter().map(|session| status_of(session, now)).collect()
     }
 
+    /// How many sessions can carry packets.
+    pub fn established(&self) -> usize {
+        self.table.iter().filter(|session| session.up).count()
+    }
+
+    /// Memory of all sessions, in bytes, roughly.
+    pub fn table_bytes(&self) -> usize {
+        self.table.bytes()
+    }
+
     /// How many sessions there are, established or not.
     pub fn len(&self) -> usize {
         self.table.len()

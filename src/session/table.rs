@@ -57,6 +57,12 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Memory of the entries and their indexes, in bytes: a B-tree's nodes are two thirds full on average.
+    pub(super) fn bytes(&self) -> usize {
+        const INDEXES: usize = size_of::<(PublicKey, Slot)>() + 2 * size_of::<(Instant, Slot)>();
+        self.by_key.len() * (size_of::<Entry>() + INDEXES * 3 / 2)
+    }
+
     /// For at most `limit` sessions; at least two.
     pub(super) fn new(limit: usize) -> Self {
         let most_pending = (limit / 4).max(1);

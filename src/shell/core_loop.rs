@@ -454,6 +454,7 @@ impl Core {
         match event {
             Event::ClosePeer { port, why } => self.close_port(port, &why.to_string(), now),
             Event::RootChanged(root) => self.log.say(now, &format!("the root of the tree is {}", root.short())),
+            Event::CoordinatesChanged => {}
             Event::SessionUp(key) => tracing::debug!("session with {} is up", key.short()),
             Event::SessionDown(key) => tracing::debug!("session with {} is down", key.short()),
             Event::Lookup(id, answer) => self.answered(id, answer.map(crate::control::Answer::Lookup)),

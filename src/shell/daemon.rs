@@ -26,6 +26,7 @@ use crate::shell::core_loop::{Core, CoreParts};
 use crate::shell::key_file::{self, KeyFileError, Origin};
 use crate::shell::lan::Lan;
 use crate::shell::listening::{self, Accepting, Listening};
+use crate::shell::metrics::{self, MetricsListenFailed, MetricsListener};
 use crate::shell::netlink::{self, Netlink, Snapshot};
 use crate::shell::password_file::{self, PasswordFileError};
 use crate::shell::peerings::{Greeting, PeerInputs, Peerings};
@@ -67,6 +68,9 @@ pub enum DaemonError {
     /// No control socket.
     #[error(transparent)]
     Control(#[from] ControlSocketError),
+    /// No metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricsListenFailed),
     /// No interface.
     #[error("tun: {0}")]
     Tun(String),
@@ -244,6 +248,10 @@ async fn start_core(
         .and_then(Accepting::port)
         .map(|port| Lan::new(reload::discovery_config(&config, own_key, port, own_interface.clone()), rng.fork(), now));
     let (call_sender, calls) = mpsc::channel(RARE_QUEUE);
+    if let Some(listener) = MetricsListener::bind(&config.metrics.listen)? {
+        tracing::info!("metrics: {listener}");
+        tokio::spawn(metrics::serve(listener, call_sender.clone(), clock));
+    }
     tokio::spawn(control.serve(call_sender));
     tracing::info!("control socket: {}; try `pineconectl status`", config.control.socket.display());
     let (settings_sender, settings) = mpsc::channel(1);

@@ -16,6 +16,7 @@ pub mod key_file;
 pub(crate) mod lan;
 pub(crate) mod listening;
 pub mod logging;
+pub mod metrics;
 pub(crate) mod netlink;
 pub mod password_file;
 pub(crate) mod peer_task;

@@ -122,6 +122,12 @@ impl Wanted {
         self.redial.poll_timeout()
     }
 
+    /// How many peers are connected, and how many are not.
+    pub(crate) fn count(&self, is_up: impl Fn(PeeringId) -> bool) -> (usize, usize) {
+        let up = self.peers.values().filter(|peer| peer.peering.is_some_and(&is_up)).count();
+        (up, self.peers.len() - up)
+    }
+
     /// The peers without a peering, for people. `is_up` tells which peerings are up.
     pub(crate) fn waiting(&self, is_up: impl Fn(PeeringId) -> bool, now: Instant) -> Vec<WaitingPeer> {
         let waiting = self.peers.iter().filter(|(_, peer)| !peer.peering.is_some_and(&is_up));

@@ -54,6 +54,11 @@ const NO_COORDS: [u8; 2] = [0, 0];
 /// Destination key and source key of a traffic frame.
 const KEYS_LEN: usize = 2 * PublicKey::LEN;
 
+/// Whether a traffic frame has the destination's coordinates, and so goes by them. Of anything else it says nothing.
+pub fn is_by_coordinates(frame: &[u8]) -> bool {
+    frame.get(DESTINATION_AT..DESTINATION_AT + NO_COORDS.len()).is_some_and(|len| len != NO_COORDS)
+}
+
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {

@@ -83,6 +83,8 @@ pub(crate) enum Command {
     /// Set up, test and nudge Matrix homeservers on the mesh
     #[command(subcommand)]
     Matrix(MatrixCommand),
+    /// The metrics as Prometheus text, for example for a textfile collector
+    Metrics,
     /// The firewall's rules with the packets each let in, and what it would do with a packet
     Firewall {
         #[command(subcommand)]

@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use pinecone::config::PeerUri;
 use pinecone::control::{Answer, Request};
+use pinecone::metrics;
 use serde_json::json;
 
 use args::{Arguments, Command, PeerCommand};
@@ -64,6 +65,7 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
         Command::Lookup { target } => Request::Lookup { target: names::find(target)?, timeout: arguments.timeout },
         Command::Trace { target } => Request::Trace { target: names::find(target)?, timeout: arguments.timeout },
         Command::Path { target } => Request::Path { target: names::find(target)?, timeout: arguments.timeout },
+        Command::Metrics => Request::Metrics,
         Command::Firewall { command } => firewall::request(command.as_ref())?,
         Command::Peer(PeerCommand::Add { uri }) => Request::PeerAdd { uri: PeerUri::clone(uri) },
         Command::Peer(PeerCommand::Remove { uri }) => Request::PeerRemove { uri: PeerUri::clone(uri) },
@@ -91,6 +93,9 @@ fn as_text(request: &Request, answer: &Answer) -> String {
         (_, Answer::Sessions(sessions)) => show::sessions(sessions),
         (_, Answer::Lookup(answer)) => show::lookup(answer),
         (_, Answer::Reload(report)) => reload::text(report),
+        (_, Answer::Metrics(snapshot)) => {
+            metrics::encode(snapshot, &metrics::Process::default(), metrics::Format::Prometheus)
+        }
         (_, Answer::Firewall(status)) => firewall::text(status),
         (_, Answer::Explanation(explanation)) => firewall::explanation(explanation),
         (_, Answer::Ping(answer)) => ping::reply_line(1, answer),

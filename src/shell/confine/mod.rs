@@ -13,7 +13,7 @@ mod syscalls;
 
 use std::path::PathBuf;
 
-use crate::config::{Config, ListenAddress, ListenUri};
+use crate::config::{Config, ListenAddress, ListenUri, MetricsListen};
 use crate::node::status::Confinement;
 use crate::shell::files::directory_of;
 
@@ -85,7 +85,11 @@ fn socket_directories(config: &Config) -> Vec<PathBuf> {
         ListenAddress::Unix { path, .. } => Some(directory_of(path.as_path()).to_owned()),
         ListenAddress::Ip(_) => None,
     });
-    std::iter::once(directory_of(&config.control.socket).to_owned()).chain(unix).collect()
+    let metrics = match &config.metrics.listen {
+        MetricsListen::Unix { path, .. } => Some(directory_of(path.as_path()).to_owned()),
+        _ => None,
+    };
+    std::iter::once(directory_of(&config.control.socket).to_owned()).chain(unix).chain(metrics).collect()
 }
 
 #[cfg(test)]
@@ -95,12 +99,12 @@ mod tests {
     #[test]
     fn directories_that_a_reload_needs_stay_readable_and_those_of_sockets_writable() {
         let text = "session.password_file = '/a/password'\ncontrol.socket = '/b/sock'\n\
-                    peering.listen = ['unix:///c/peers.sock', 'tcp://[::]:1']";
+                    peering.listen = ['unix:///c/peers.sock', 'tcp://[::]:1']\nmetrics.listen = 'unix:///d/metrics.sock'";
         let config = Config::parse(text, "test").unwrap();
         // What the environment says of CAs comes behind.
         assert_eq!(readable(&config, None)[..2], [PathBuf::from("/etc/pinecone"), PathBuf::from("/a")]);
         assert_eq!(readable(&config, Some("here.toml".as_ref()))[0], PathBuf::from("."));
-        assert_eq!(socket_directories(&config), [PathBuf::from("/b"), PathBuf::from("/c")]);
+        assert_eq!(socket_directories(&config), ["/b", "/c", "/d"].map(PathBuf::from));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::Core;
 use crate::addr::{Address, Destination};
 use crate::config::PeerUri;
 use crate::control::{Answer, Failure, FailureKind, Peers, Reply, Request, TargetText};
+use crate::metrics::Snapshot;
 use crate::node::status::Status;
 use crate::node::{RequestId, Target};
 use crate::shell::control_socket::Call;
@@ -47,6 +48,7 @@ impl Core {
             Request::Snake => Ok(Answer::Snake(self.node.snake(now))),
             Request::Sessions => Ok(Answer::Sessions(self.node.sessions(now))),
             Request::Reload { dry_run } => return self.reload(dry_run, reply),
+            Request::Metrics => Ok(Answer::Metrics(Box::new(self.snapshot(now)))),
             Request::Firewall => Ok(Answer::Firewall(self.node.firewall())),
             Request::FirewallExplain { source, protocol, port } => {
                 Ok(Answer::Explanation(self.node.explain_firewall(source, protocol, port)))
@@ -56,6 +58,17 @@ impl Core {
         };
         // Whoever asked may have gone.
         let _ = reply.send(answer);
+    }
+
+    /// The numbers that metrics are made of.
+    fn snapshot(&self, now: Instant) -> Snapshot {
+        let (connected, waiting) = self.wanted.count(|id| self.peerings.is_up(id));
+        Snapshot {
+            node: self.node.measures(now),
+            refused: self.peerings.admission.all_refusals().map(|(reason, count)| (reason.to_owned(), count)).collect(),
+            dialled_connected: connected,
+            dialled_waiting: waiting,
+        }
     }
 
     /// The node has the answer to a question, or gave it up.
