@@ -286,8 +286,8 @@ impl Conversation {
             (self.changed, self.hold) = (None, HOLD);
             // What was measured without a route is of the network as it was before.
             (self.ordinary, self.broken) = (Measure::default(), Some(now));
+            self.search_at = self.search_at.min((self.searched + SEARCH_SOON).max(now));
         }
-        self.search_at = self.search_at.min((self.searched + SEARCH_SOON).max(now));
     }
 
     /// A peering is gone, and with it all routes that begin there.
