@@ -105,8 +105,11 @@ fn drops(sim: &Sim, at: NodeId, reason: DropReason) -> u64 {
     sim.node(at).unwrap().status(sim.now()).drops.get(reason.label()).copied().unwrap_or_default()
 }
 
-/// Everything of this extension that arrives at a node.
-fn overhear(sim: &mut Sim) -> Rc<RefCell<Vec<(NodeId, Port, Vec<u8>)>>> {
+/// Where frames arrived, from which port, and the frames.
+type Heard = Rc<RefCell<Vec<(NodeId, Port, Vec<u8>)>>>;
+
+/// Everything that arrives anywhere from now on.
+fn overhear(sim: &mut Sim) -> Heard {
     let heard = Rc::new(RefCell::new(Vec::new()));
     let log = heard.clone();
     sim.observe(Box::new(move |arrival| {
