@@ -62,7 +62,7 @@ pub(crate) fn pineconed(command: &Command) -> io::Result<Vec<u8>> {
                     "The private key, made on the first start. Whoever has it is this node: back it up, and keep it to yourself.",
                 ),
                 ("/run/pinecone/pineconed.sock", "The control socket, for pineconectl(1)."),
-                ("/usr/lib/pinecone/root", "The root of the file system that pineconed.service sees."),
+                ("/run/pinecone-root", "The root of the file system that pineconed.service sees."),
             ],
         ),
         terms("Exit status", &EXIT_CODES[..3]),

@@ -120,6 +120,20 @@ fn an_open_host_admits_whatever_comes() {
 }
 
 #[test]
+fn connections_that_are_older_than_a_stricter_policy_go_on_and_new_ones_are_refused() {
+    let mut host = Host::with(Policy::Open);
+    host.sends(&tcp(us(), friend(), (4000, 443), SYN)).waits(3_600);
+    host.firewall.set_policy(Policy::Established, host.now);
+    assert!(host.admits(friend(), &tcp(friend(), us(), (443, 4000), ACK)), "nobody remembered it while all was open");
+    assert!(!host.admits(friend(), &tcp(friend(), us(), (443, 4000), SYN)));
+    host.sends(&tcp(us(), friend(), (4000, 443), ACK));
+    assert!(host.admits(friend(), &tcp(friend(), us(), (443, 4000), ACK)));
+    host.waits(600);
+    assert!(host.admits(friend(), &tcp(friend(), us(), (443, 4000), ACK)), "now it is remembered");
+    assert!(!host.admits(friend(), &tcp(friend(), us(), (443, 4001), ACK)), "and the time is over for others");
+}
+
+#[test]
 fn answers_come_back_to_the_ports_and_addresses_they_were_asked_from() {
     let mut host = closed();
     host.sends(&udp(us(), friend(), (4000, 53))).sends(&tcp(us(), friend(), (4001, 443), SYN));

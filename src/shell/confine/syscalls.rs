@@ -130,6 +130,9 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
     libc::SYS_restart_syscall,
+    // Children that were started before.
+    libc::SYS_wait4,
+    libc::SYS_waitid,
     // Time and chance.
     libc::SYS_clock_gettime,
     libc::SYS_clock_getres,
