@@ -31,6 +31,7 @@ mod neighbours;
 mod offload;
 mod placed;
 mod policy;
+mod prefix;
 mod quic;
 mod reach;
 mod routes;
