@@ -560,6 +560,7 @@ fn status_document() -> Value {
         "drops": { "not_overlay": 3 },
         "refused": { "too_fast": 4 },
         "confinement": { "wanted": true, "capabilities": [], "files": "full", "system_calls": "filtered" },
+        "firewall": { "refused": 5 },
     })
 }
 

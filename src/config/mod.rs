@@ -8,6 +8,7 @@
 //! optional, paths are absolute or relative to the working directory.
 
 pub mod changes;
+pub mod effective;
 mod error;
 mod metrics;
 mod secret;

@@ -17,6 +17,7 @@
 
 mod decode;
 mod reload;
+pub mod events;
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -99,6 +100,8 @@ pub enum Request {
         /// To which port, with TCP and UDP.
         port: Option<u16>,
     },
+    /// Whatever happens from now on, until the connection ends.
+    Watch,
     /// The numbers that metrics are made of.
     Metrics,
     /// Dial a peer from now on, until the daemon stops.
@@ -146,6 +149,8 @@ pub enum Answer {
     Firewall(FirewallStatus),
     /// To [`Request::FirewallExplain`].
     Explanation(Explanation),
+    /// To [`Request::Watch`], again and again.
+    Event(events::Happened),
     /// To [`Request::Metrics`].
     Metrics(Box<Snapshot>),
     /// To [`Request::PeerAdd`] and [`Request::PeerRemove`].
@@ -277,6 +282,7 @@ impl Request {
             Self::Ping { .. } => "ping",
             Self::Trace { .. } => "trace",
             Self::Path { .. } => "path",
+            Self::Watch => "watch",
             Self::Metrics => "metrics",
             Self::Firewall => "firewall",
             Self::FirewallExplain { .. } => "firewall_explain",

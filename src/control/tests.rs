@@ -26,6 +26,7 @@ fn all_requests() -> Vec<Request> {
         Request::Path { target: Target::Key(KEY), timeout },
         Request::Firewall,
         Request::Metrics,
+        Request::Watch,
         Request::FirewallExplain { source: subnet, protocol: Protocol::Tcp, port: Some(22) },
         Request::FirewallExplain { source: Target::Key(KEY), protocol: Protocol::Any, port: None },
         Request::PeerAdd { uri: uri.clone() },
@@ -105,6 +106,24 @@ fn answers_decode_as_what_was_asked_for() {
 
     let add = all_requests().into_iter().find(|request| request.command() == "peer_add").unwrap();
     assert!(matches!(decode_reply(b"{\"version\":1,\"ok\":null}\n", &add), Ok(Ok(Answer::Done))));
+}
+
+#[test]
+fn events_are_one_flat_object_each_and_unknown_ones_are_still_events() {
+    let down = events::Event::PeerDown {
+        key: KEY,
+        port: 3,
+        uri: "tcp://192.0.2.1:7463".to_owned(),
+        reason: "it said bye".to_owned(),
+    };
+    let happened = events::Happened { time: 1.5, event: down };
+    let line = reply_line(&Ok(Answer::Event(happened.clone())));
+    assert!(line.starts_with("{\"version\":1,\"ok\":{\"time\":1.5,\"event\":\"peer_down\",\"key\":"), "{line}");
+    let Ok(Ok(Answer::Event(read))) = decode_reply(line.as_bytes(), &Request::Watch) else { panic!("{line}") };
+    assert_eq!(read, happened);
+    let newer = br#"{"version":1,"ok":{"time":2.0,"event":"tea_ready","cups":2}}"#;
+    let Ok(Ok(Answer::Event(read))) = decode_reply(newer, &Request::Watch) else { panic!() };
+    assert_eq!(read.event, events::Event::Unknown);
 }
 
 #[test]

@@ -68,13 +68,32 @@ fn load_or_default(path: &Path) -> Result<(Config, Source), ConfigFileError> {
     }
 }
 
+/// The text of the named file, or else of the one at [`DEFAULT_FILE`]; nothing if there is none.
+///
+/// # Errors
+/// A named file is not there, or a file cannot be read.
+pub fn text(named: Option<&Path>) -> Result<(String, Source), ConfigFileError> {
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    match read_text(path) {
+        Ok(text) => Ok((text, Source::File(path.to_owned()))),
+        Err(ConfigFileError::Io { source, .. }) if named.is_none() && source.kind() == io::ErrorKind::NotFound => {
+            Ok((String::new(), Source::Defaults))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 fn read(path: &Path) -> Result<Config, ConfigFileError> {
+    Ok(Config::parse(&read_text(path)?, &path.display().to_string())?)
+}
+
+fn read_text(path: &Path) -> Result<String, ConfigFileError> {
     let mut text = String::new();
     let read = fs::File::open(path).and_then(|file| file.take(MAX_LEN + 1).read_to_string(&mut text));
     match read {
         Err(source) => Err(ConfigFileError::Io { path: path.to_owned(), source }),
         Ok(len) if len as u64 > MAX_LEN => Err(ConfigFileError::TooLong(path.to_owned())),
-        Ok(_) => Ok(Config::parse(&text, &path.display().to_string())?),
+        Ok(_) => Ok(text),
     }
 }
 

@@ -8,22 +8,38 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
+use tokio::net::unix::{ReadHalf, WriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
 use super::files::may_make;
 use super::socket_file::{self, SocketFile, SocketFileError};
-use crate::control::{Failure, FailureKind, MAX_REQUEST_LEN, Reply, Request, decode_request, reply_line};
+use crate::control::events::{self, Event, Happened};
+use crate::control::{Answer, Failure, FailureKind, MAX_REQUEST_LEN, Reply, Request, decode_request, reply_line};
+use crate::shell::clock::Clock;
 use crate::time::Duration;
+
+/// The lines of a client.
+type Lines<'a> = FramedRead<ReadHalf<'a>, LinesCodec>;
 
 /// A request and where its answer goes.
 pub type Call = (Request, oneshot::Sender<Reply>);
+
+/// The way from the core to those who watch: a ring of [`events::QUEUE`], in which whoever is too slow loses the oldest.
+pub type Watchers = broadcast::Sender<Arc<Happened>>;
+
+/// A way with nobody at its end.
+pub fn watchers() -> Watchers {
+    broadcast::Sender::new(events::QUEUE)
+}
 
 /// Most clients at a time: far more than people and scripts of one host need, and little memory if all are idle.
 pub const MAX_CLIENTS: usize = 32;
@@ -82,7 +98,7 @@ impl ControlSocket {
     }
 
     /// Serves clients until the receiver of `calls` is gone. Ends all connections and removes the socket when dropped.
-    pub async fn serve(self, calls: mpsc::Sender<Call>) {
+    pub async fn serve(self, calls: mpsc::Sender<Call>, watchers: Watchers) {
         let mut clients = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -92,7 +108,7 @@ impl ControlSocket {
             };
             match accepted {
                 Ok((stream, _)) if clients.len() < MAX_CLIENTS => {
-                    clients.spawn(serve_client(stream, calls.clone()));
+                    clients.spawn(serve_client(stream, calls.clone(), watchers.clone()));
                 }
                 Ok((stream, _)) => turn_away(&stream),
                 Err(error) => {
@@ -127,13 +143,16 @@ pub fn probe(path: &Path, group: Option<&str>) -> Result<Probe, ControlSocketErr
 }
 
 /// One client: a request, its answer, and so on.
-async fn serve_client(mut stream: UnixStream, calls: mpsc::Sender<Call>) {
+async fn serve_client(mut stream: UnixStream, calls: mpsc::Sender<Call>, watchers: Watchers) {
     let (read, mut write) = stream.split();
     let mut lines = FramedRead::new(read, LinesCodec::new_with_max_length(MAX_REQUEST_LEN));
     // Ends with the connection, with a client that is silent, and with bytes that are not even text.
     while let Ok(Some(line)) = timeout(IDLE_LIMIT, lines.next()).await {
         let (reply, more) = match line {
-            Ok(line) => (answer(line.as_bytes(), &calls).await, true),
+            Ok(line) => match decode_request(line.as_bytes()) {
+                Ok(Request::Watch) => return watch(&mut lines, &mut write, &watchers).await,
+                request => (answer(request, &calls).await, true),
+            },
             // Where the next line begins is not known then.
             Err(LinesCodecError::MaxLineLengthExceeded) => {
                 let message = format!("a request has at most {MAX_REQUEST_LEN} bytes");
@@ -148,12 +167,35 @@ async fn serve_client(mut stream: UnixStream, calls: mpsc::Sender<Call>) {
     }
 }
 
-async fn answer(line: &[u8], calls: &mpsc::Sender<Call>) -> Reply {
+async fn answer(request: Result<Request, Failure>, calls: &mpsc::Sender<Call>) -> Reply {
     let stopping = || Failure::new(FailureKind::Stopping, "the daemon is stopping");
-    let request = decode_request(line)?;
+    let request = request?;
     let (reply_to, reply) = oneshot::channel();
     calls.send((request, reply_to)).await.map_err(|_| stopping())?;
     reply.await.map_err(|_| stopping())?
+}
+
+/// Tells a client what happens, until it goes or says something else.
+async fn watch(lines: &mut Lines<'_>, write: &mut WriteHalf<'_>, watchers: &Watchers) {
+    let mut events = watchers.subscribe();
+    let clock = Clock::new();
+    let here = |event| Happened { time: clock.unix_now().0 as f64 / 1e3, event };
+    let mut next = here(Event::Watching);
+    loop {
+        let line = reply_line(&Ok(Answer::Event(next)));
+        if !matches!(timeout(IDLE_LIMIT, write.write_all(line.as_bytes())).await, Ok(Ok(()))) {
+            return;
+        }
+        next = tokio::select! {
+            event = events.recv() => match event {
+                Ok(event) => Happened::clone(&event),
+                Err(RecvError::Lagged(count)) => here(Event::Lost { count }),
+                // The daemon is stopping.
+                Err(RecvError::Closed) => return,
+            },
+            _ = lines.next() => return,
+        };
+    }
 }
 
 /// Says so and closes; a client that does not take even one line gets none.

@@ -8,6 +8,7 @@
 mod admit;
 mod requests;
 pub(crate) mod settings;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,17 +20,18 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admission::{AllowedKeys, Refusal};
 use crate::buf::PacketBuf;
 use crate::control::Reply;
+use crate::control::events::Event;
 use crate::discovery::PeeringVerdict;
 use crate::dns::Responder;
 use crate::drops::DropReason;
 use crate::link::PasswordKey;
 use crate::link::ProvenKeys;
 use crate::node::status::{Confinement, Status};
-use crate::node::{Event, Node, PeerInfo, PeerPolicy, RequestId};
+use crate::node::{Event as NodeEvent, Node, PeerInfo, PeerPolicy, RequestId};
 use crate::router::Port;
 use crate::shell::clock::{Clock, MAX_WAIT, SleepWatch};
 use crate::shell::confine;
-use crate::shell::control_socket::Call;
+use crate::shell::control_socket::{Call, Watchers};
 use crate::shell::core_loop::settings::{Apply, direction};
 use crate::shell::lan::Lan;
 use crate::shell::netlink::Snapshot;
@@ -99,6 +101,8 @@ pub(crate) struct CoreParts {
     pub(crate) require_authenticated: bool,
     /// Whose peerings are wanted.
     pub(crate) allowed: AllowedKeys,
+    /// Who watches what happens.
+    pub(crate) watchers: Watchers,
     /// The clock.
     pub(crate) clock: Clock,
 }
@@ -124,6 +128,7 @@ pub(crate) struct Core {
     questions: BTreeMap<RequestId, (oneshot::Sender<Reply>, String)>,
     require_authenticated: bool,
     allowed: AllowedKeys,
+    watchers: Watchers,
     proven: ProvenKeys,
     clock: Clock,
     timer: Timer,
@@ -157,6 +162,7 @@ impl Core {
             confinement,
             require_authenticated,
             allowed,
+            watchers,
             clock,
         } = parts;
         let now = clock.now();
@@ -182,6 +188,7 @@ impl Core {
             questions: BTreeMap::new(),
             require_authenticated,
             allowed,
+            watchers,
             proven: ProvenKeys::default(),
             clock,
             timer: Timer::new(clock),
@@ -407,6 +414,7 @@ impl Core {
                 if let Origin::Wanted(name) = &origin {
                     self.wanted.up(name, now);
                 }
+                self.tell(Event::PeerUp { key, port, uri: uri.clone(), authenticated });
                 let note = if authenticated { "" } else { ", unauthenticated" };
                 self.log.say(now, &format!("peering with {} is up: {uri}, port {port}{note}", key.short()));
             }
@@ -422,6 +430,7 @@ impl Core {
         let Some(Peering { origin, uri, up, .. }) = self.peerings.remove(id) else { return };
         if let Some(PeerIs { key, port, .. }) = up {
             self.node.remove_peer(port, now);
+            self.tell(Event::PeerDown { key, port, uri: uri.clone(), reason: reason.to_owned() });
             self.log.say(now, &format!("peering with {} is down: {uri}: {reason}", key.short()));
         }
         match origin {
@@ -430,6 +439,7 @@ impl Core {
                 let next = failed.next_in.as_secs_f32();
                 let hint = if self.confinement.wanted { confine::hint(reason) } else { "" };
                 if up.is_none() && !failed.known {
+                    self.tell(Event::DialFailed { uri: name.to_string(), reason: reason.to_owned() });
                     tracing::info!("no peering with {name}: {reason}{hint}; next attempt in {next:.2} s");
                 } else {
                     tracing::debug!("no peering with {name}: {reason}; next attempt in {next:.2} s");
@@ -450,17 +460,18 @@ impl Core {
         }
     }
 
-    fn node_event(&mut self, event: Event, now: Instant) {
+    fn node_event(&mut self, event: NodeEvent, now: Instant) {
+        self.tell_watchers(&event);
         match event {
-            Event::ClosePeer { port, why } => self.close_port(port, &why.to_string(), now),
-            Event::RootChanged(root) => self.log.say(now, &format!("the root of the tree is {}", root.short())),
-            Event::CoordinatesChanged => {}
-            Event::SessionUp(key) => tracing::debug!("session with {} is up", key.short()),
-            Event::SessionDown(key) => tracing::debug!("session with {} is down", key.short()),
-            Event::Lookup(id, answer) => self.answered(id, answer.map(crate::control::Answer::Lookup)),
-            Event::Ping(id, answer) => self.answered(id, answer.map(crate::control::Answer::Ping)),
-            Event::Trace(id, answer) => self.answered(id, answer.map(crate::control::Answer::Trace)),
-            Event::Path(id, answer) => self.answered(id, answer.map(crate::control::Answer::Path)),
+            NodeEvent::ClosePeer { port, why } => self.close_port(port, &why.to_string(), now),
+            NodeEvent::RootChanged(root) => self.log.say(now, &format!("the root of the tree is {}", root.short())),
+            NodeEvent::CoordinatesChanged => {}
+            NodeEvent::SessionUp(key) => tracing::debug!("session with {} is up", key.short()),
+            NodeEvent::SessionDown(key) => tracing::debug!("session with {} is down", key.short()),
+            NodeEvent::Lookup(id, answer) => self.answered(id, answer.map(crate::control::Answer::Lookup)),
+            NodeEvent::Ping(id, answer) => self.answered(id, answer.map(crate::control::Answer::Ping)),
+            NodeEvent::Trace(id, answer) => self.answered(id, answer.map(crate::control::Answer::Trace)),
+            NodeEvent::Path(id, answer) => self.answered(id, answer.map(crate::control::Answer::Path)),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::rng::Rng;
 use crate::router::Profile;
 use crate::shell::clock::{Clock, random_seed};
 use crate::shell::confine::confine;
-use crate::shell::control_socket::{ControlSocket, ControlSocketError};
+use crate::shell::control_socket::{self, ControlSocket, ControlSocketError};
 use crate::shell::core_loop::{Core, CoreParts};
 use crate::shell::key_file::{self, KeyFileError, Origin};
 use crate::shell::lan::Lan;
@@ -252,7 +252,8 @@ async fn start_core(
         tracing::info!("metrics: {listener}");
         tokio::spawn(metrics::serve(listener, call_sender.clone(), clock));
     }
-    tokio::spawn(control.serve(call_sender));
+    let watchers = control_socket::watchers();
+    tokio::spawn(control.serve(call_sender, watchers.clone()));
     tracing::info!("control socket: {}; try `pineconectl status`", config.control.socket.display());
     let (settings_sender, settings) = mpsc::channel(1);
     let network = watch_network().await;
@@ -273,6 +274,7 @@ async fn start_core(
         confinement,
         require_authenticated: config.peering.require_authenticated,
         allowed: config.peering.allowed_keys.clone(),
+        watchers,
         clock,
     };
     let reloader = Reloader {

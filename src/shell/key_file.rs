@@ -58,7 +58,7 @@ pub enum KeyFileError {
 
 impl KeyFileError {
     /// Whether root looked at a file of another user. That user may use it.
-    pub(crate) fn is_foreign_to_root(&self) -> bool {
+    pub fn is_foreign_to_root(&self) -> bool {
         matches!(self, Self::File(error) if error.is_foreign_to_root())
     }
 

@@ -90,6 +90,18 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<FirewallCommand>,
     },
+    /// The node live: peers, sessions, rates, its place in the tree; q quits
+    #[cfg(feature = "tui")]
+    Top(TopOptions),
+    /// Print what happens, as it happens: peers, sessions, the root, our coordinates
+    Watch,
+    /// Draw what this node knows of the tree and of the snake
+    Map(MapOptions),
+    /// Look at everything that usually goes wrong, and say what is wrong and what to type
+    Doctor(DoctorOptions),
+    /// Look at the configuration as the daemon reads it; needs no daemon
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Make and look at private key files; needs no daemon
     #[command(subcommand)]
     Key(KeyCommand),
@@ -156,6 +168,49 @@ pub(crate) struct ExplainOptions {
     /// tcp, udp, icmp, or any for one that is none of these
     #[arg(long, default_value = "tcp", value_parser = parse_protocol)]
     pub(crate) protocol: Protocol,
+}
+
+#[cfg(feature = "tui")]
+#[derive(Debug, Args)]
+pub(crate) struct TopOptions {
+    /// Seconds between looks, 0.01 to 3600
+    #[arg(short, long, value_name = "S", default_value = "1", value_parser = parse_interval)]
+    pub(crate) interval: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MapOptions {
+    /// The file to write: an SVG picture, or a page if its name ends in .html; without it standard output
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Make a page of HTML, whatever the file is called
+    #[arg(long)]
+    pub(crate) html: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorOptions {
+    /// The daemon's configuration; without it the one that the daemon looks for
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show what the file sets, or with --effective every key; secrets are masked
+    Show(ConfigShow),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigShow {
+    /// The file; without it the one that the daemon looks for
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Every key, also those that the file leaves at their defaults
+    #[arg(long)]
+    pub(crate) effective: bool,
 }
 
 #[derive(Debug, Subcommand)]

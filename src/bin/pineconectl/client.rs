@@ -1,6 +1,6 @@
 //! One connection to the daemon's control socket. Whatever stands at its other end, an answer or an error comes in time.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -52,6 +52,30 @@ impl Client {
             CommandError::new(Kind::Failure, message)
         })?;
         Ok(reply?)
+    }
+
+    /// Asks, and hands on one answer after the other, until `each` says that it has enough. Only the first has to come within the time.
+    pub(crate) fn follow(
+        mut self,
+        request: &Request,
+        mut each: impl FnMut(Answer) -> Result<bool, CommandError>,
+    ) -> Result<(), CommandError> {
+        self.stream.write_all(request.to_line().as_bytes()).map_err(|error| self.talk_error(&error))?;
+        self.stream.set_read_timeout(Some(self.timeout + GRACE)).map_err(|error| self.talk_error(&error))?;
+        let mut lines = BufReader::new(&self.stream);
+        loop {
+            let mut line = Vec::new();
+            let len = (&mut lines).take(MAX_ANSWER_LEN as u64).read_until(b'\n', &mut line);
+            if len.map_err(|error| self.talk_error(&error))? == 0 {
+                return Err(CommandError::new(Kind::Failure, "the daemon ended the connection: it is stopping"));
+            }
+            let reply = decode_reply(&line, request)
+                .map_err(|error| CommandError::new(Kind::Failure, format!("{}: {error}", self.path.display())))?;
+            if !each(reply?)? {
+                return Ok(());
+            }
+            self.stream.set_read_timeout(None).map_err(|error| self.talk_error(&error))?;
+        }
     }
 
     /// Reads up to the line break, within the time.

@@ -6,19 +6,26 @@
 
 mod args;
 mod client;
+mod config;
+mod doctor;
 mod error;
 mod firewall;
 mod keys;
 mod matrix;
 mod names;
+mod map;
 mod output;
 mod peers;
 mod ping;
 mod routes;
 mod reload;
 mod show;
+mod style;
+#[cfg(feature = "tui")]
+mod top;
 mod units;
 mod wait;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -54,6 +61,12 @@ fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let request = match &arguments.command {
         Command::Key(command) => return keys::run(command, arguments.json),
         Command::Matrix(command) => return matrix::run(arguments, command),
+        Command::Config(command) => return config::run(command, arguments.json),
+        Command::Doctor(options) => return doctor::run(arguments, options),
+        #[cfg(feature = "tui")]
+        Command::Top(options) => return top::run(arguments, options),
+        Command::Map(options) => return map::run(arguments, options),
+        Command::Watch => return watch::run(arguments),
         Command::Ping(options) => return ping::run(arguments, options),
         Command::Wait(options) => return wait::run(arguments, options),
         Command::Reload { dry_run } => Request::Reload { dry_run: *dry_run },
@@ -105,6 +118,7 @@ fn as_text(request: &Request, answer: &Answer) -> String {
             format!("{uri} will be dialled until the daemon stops; `pineconectl peers` shows how it goes\n")
         }
         (Request::PeerRemove { uri }, Answer::Done) => format!("{uri} is removed\n"),
-        (_, Answer::Done) => String::new(),
+        // Only `watch` gets events, and prints them itself.
+        (_, Answer::Event(_) | Answer::Done) => String::new(),
     }
 }

@@ -10,12 +10,17 @@ use crate::error::{CommandError, Kind};
 
 /// Prints text.
 pub(crate) fn text(text: &str) -> Result<(), CommandError> {
+    more(text).map(|_| ())
+}
+
+/// Prints text; false if nobody reads any more.
+pub(crate) fn more(text: &str) -> Result<bool, CommandError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // Whoever reads has seen enough: `pineconectl snake | head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(CommandError::new(Kind::Failure, format!("cannot write to standard output: {error}"))),
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(true),
     }
 }
 
@@ -24,6 +29,13 @@ pub(crate) fn json(document: &impl Serialize) -> Result<(), CommandError> {
     let document = serde_json::to_string_pretty(document)
         .map_err(|error| CommandError::new(Kind::Failure, format!("cannot print the answer as JSON: {error}")))?;
     text(&(document + "\n"))
+}
+
+/// Prints one JSON document in one line; false if nobody reads any more.
+pub(crate) fn json_line(document: &impl Serialize) -> Result<bool, CommandError> {
+    let document = serde_json::to_string(document)
+        .map_err(|error| CommandError::new(Kind::Failure, format!("cannot print the answer as JSON: {error}")))?;
+    more(&(document + "\n"))
 }
 
 /// How a column stands.

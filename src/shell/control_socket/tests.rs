@@ -7,6 +7,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::*;
 use crate::control::Answer;
+use crate::keys::PublicKey;
 
 /// No test waits longer for anything.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -16,6 +17,7 @@ struct Daemon {
     directory: tempfile::TempDir,
     thread: Option<std::thread::JoinHandle<()>>,
     stop: Option<oneshot::Sender<()>>,
+    watchers: Watchers,
 }
 
 impl Daemon {
@@ -24,6 +26,8 @@ impl Daemon {
         let path = directory.path().join("run/pineconed.sock");
         let (stop, stopped) = oneshot::channel();
         let (bound_to, bound) = std::sync::mpsc::channel();
+        let watchers = watchers();
+        let to_serve = watchers.clone();
         let thread = std::thread::spawn(move || {
             runtime().block_on(async move {
                 let socket = ControlSocket::bind(&path, None).unwrap();
@@ -39,14 +43,14 @@ impl Daemon {
                     }
                 };
                 tokio::select! {
-                    () = socket.serve(calls_to) => {}
+                    () = socket.serve(calls_to, to_serve) => {}
                     () = core => {}
                     _ = stopped => {}
                 }
             });
         });
         bound.recv_timeout(LIMIT).unwrap();
-        Self { directory, thread: Some(thread), stop: Some(stop) }
+        Self { directory, thread: Some(thread), stop: Some(stop), watchers }
     }
 
     fn path(&self) -> PathBuf {
@@ -272,4 +276,71 @@ fn wait_until(limit: std::time::Duration, mut is_so: impl FnMut() -> bool) -> bo
         std::thread::yield_now();
     }
     false
+}
+
+const WATCH: &str = "{\"version\":1,\"command\":\"watch\"}\n";
+
+fn session_up(n: u8) -> Arc<Happened> {
+    let event = Event::SessionUp { key: PublicKey([n; 32]), address: "600::1".to_owned() };
+    Arc::new(Happened { time: f64::from(n), event })
+}
+
+#[test]
+fn who_watches_is_told_what_happens_from_then_on_in_order() {
+    let daemon = Daemon::start();
+    let mut clients = [daemon.connect(), daemon.connect()];
+    for client in &mut clients {
+        assert!(client.ask(WATCH).contains("\"event\":\"watching\""));
+    }
+    for n in 1..4 {
+        daemon.watchers.send(session_up(n)).unwrap();
+    }
+    for client in &mut clients {
+        for n in 1..4 {
+            let line = client.receive();
+            assert!(line.contains(&format!("\"ok\":{{\"time\":{n}.0,\"event\":\"session_up\"")), "{line}");
+        }
+    }
+    assert_eq!(daemon.connect().ask(SESSIONS), SESSIONS_ANSWER);
+}
+
+#[test]
+fn who_reads_too_slowly_loses_events_and_is_told_how_many() {
+    let daemon = Daemon::start();
+    let mut client = daemon.connect();
+    client.ask(WATCH);
+    // More than the connection and the queue hold together.
+    let sent = 40_000;
+    for n in 0..sent {
+        daemon.watchers.send(session_up((n % 250) as u8)).unwrap();
+    }
+    let (mut told, mut lost) = (0, 0);
+    while told + lost < sent {
+        let line = client.receive();
+        let document: serde_json::Value = serde_json::from_str(&line).unwrap();
+        match document["ok"]["event"].as_str().unwrap() {
+            "lost" => lost += document["ok"]["count"].as_u64().unwrap(),
+            _ => told += 1,
+        }
+    }
+    assert_eq!(told + lost, sent);
+    assert!(lost > 0, "nothing was lost");
+}
+
+#[test]
+fn a_watcher_that_goes_or_says_something_else_is_forgotten() {
+    let daemon = Daemon::start();
+    let mut client = daemon.connect();
+    client.ask(WATCH);
+    assert_eq!(daemon.watchers.receiver_count(), 1);
+    client.send(SESSIONS.as_bytes());
+    assert_eq!(client.receive(), "");
+    let mut client = daemon.connect();
+    client.ask(WATCH);
+    drop(client);
+    let (clock, start) = (Clock::new(), Clock::new().now());
+    while daemon.watchers.receiver_count() > 0 {
+        assert!(!start.has_passed(LIMIT, clock.now()), "still there");
+        std::thread::yield_now();
+    }
 }

@@ -48,6 +48,8 @@ impl Core {
             Request::Snake => Ok(Answer::Snake(self.node.snake(now))),
             Request::Sessions => Ok(Answer::Sessions(self.node.sessions(now))),
             Request::Reload { dry_run } => return self.reload(dry_run, reply),
+            // The control socket answers it, without us.
+            Request::Watch => Ok(Answer::Done),
             Request::Metrics => Ok(Answer::Metrics(Box::new(self.snapshot(now)))),
             Request::Firewall => Ok(Answer::Firewall(self.node.firewall())),
             Request::FirewallExplain { source, protocol, port } => {

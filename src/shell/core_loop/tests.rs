@@ -78,6 +78,7 @@ impl Daemon {
             confinement: Confinement::default(),
             require_authenticated: options.require_authenticated,
             allowed: options.allowed,
+            watchers: crate::shell::control_socket::watchers(),
             clock,
         };
         let core = tokio::spawn(Core::new(parts).run());

@@ -1,0 +1,264 @@
+//! What an operator uses besides the plain questions, against a real daemon: `firewall`, `watch`, `config show`, `doctor`, `map`, `top`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::Duration;
+
+use pinecone::shell::clock::Clock;
+use serde_json::Value;
+
+const KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+/// No test waits longer for anything.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn ctl(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pineconectl"));
+    command.args(arguments).env_remove("PINECONE_SOCKET").stdin(Stdio::null());
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// It succeeds, says nothing on standard error, and prints this.
+#[track_caller]
+fn prints(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    stdout(&output)
+}
+
+fn document(command: &mut Command) -> Value {
+    serde_json::from_str(&prints(command)).unwrap()
+}
+
+/// A daemon without an interface, which needs no rights.
+struct Daemon {
+    directory: tempfile::TempDir,
+    process: Child,
+    _log: BufReader<ChildStderr>,
+}
+
+impl Daemon {
+    fn start(more: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        let (key, socket, peers) = (path("node.key"), path("control.sock"), path("peers.sock"));
+        let config = format!(
+            "node.private_key_file = '{key}'\ncontrol.socket = '{socket}'\ntun.name = 'none'\ndiscovery.enabled = false\n\
+             peering.listen = ['unix://{peers}']\n{more}\n"
+        );
+        fs::write(path("pineconed.toml"), config).unwrap();
+        let mut daemon = Command::new(env!("CARGO_BIN_EXE_pineconed"));
+        daemon.args(["--config", &path("pineconed.toml")]).env_remove("PINECONE_LOG").stdin(Stdio::null());
+        let mut process = daemon.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("control socket") {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "the daemon ended");
+        }
+        Self { directory, process, _log: log }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Where other daemons can dial it.
+    fn uri(&self) -> String {
+        format!("unix://{}", self.path("peers.sock"))
+    }
+
+    fn ctl(&self, arguments: &[&str]) -> Command {
+        let mut command = ctl(arguments);
+        command.args(["--socket", &self.path("control.sock")]);
+        command
+    }
+
+    /// Two daemons, of which the second dials the first, once both say that they are peers and follow one root.
+    fn pair() -> (Self, Self) {
+        let first = Self::start("");
+        let second = Self::start(&format!("peering.peers = ['{}', 'unix:///nonexistent/peer.sock']", first.uri()));
+        let (clock, start) = (Clock::new(), Clock::new().now());
+        loop {
+            let status = [&first, &second].map(|daemon| document(&mut daemon.ctl(&["status", "--json"])));
+            if status[0]["root"] == status[1]["root"] && status.iter().all(|status| status["peers"] == 1) {
+                return (first, second);
+            }
+            assert!(!start.has_passed(LIMIT, clock.now()), "{status:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn end(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[test]
+fn the_firewall_is_shown_with_its_rules_and_explains_itself() {
+    let daemon = Daemon::start("firewall.inbound = [{ from = 'any', protocol = 'tcp', port = 22 }]");
+    assert!(prints(&mut daemon.ctl(&["firewall"])).contains("1  tcp 22 from any"));
+    let shown = document(&mut daemon.ctl(&["firewall", "--json"]));
+    assert_eq!((&shown["policy"], &shown["rules"][0]["packets"]), (&"rules".into(), &0.into()));
+    assert!(prints(&mut daemon.ctl(&["firewall", "explain", KEY, "22"])).starts_with("allowed  rule 1 covers it"));
+    let refused = document(&mut daemon.ctl(&["firewall", "explain", KEY, "80", "--json"]));
+    assert_eq!((&refused["allowed"], &refused["decided_by"]), (&false.into(), &"refused".into()));
+    assert!(refused["to_allow"].as_str().unwrap().contains("port = 80"), "{refused}");
+    assert!(
+        prints(&mut daemon.ctl(&["firewall", "explain", KEY, "--protocol", "icmp"]))
+            .contains("echo requests always pass")
+    );
+    for wrong in [
+        &["explain", KEY][..],
+        &["explain", KEY, "65536"],
+        &["explain", KEY, "1", "--protocol", "gre"],
+        &["explain", "x", "1"],
+    ] {
+        let mut command = daemon.ctl(&["firewall"]);
+        assert_eq!(command.args(wrong).output().unwrap().status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn who_watches_sees_peers_come_and_go_with_the_reason() {
+    let first = Daemon::start("");
+    let mut watch = first.ctl(&["watch", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut events = BufReader::new(watch.stdout.take().unwrap()).lines().map(|line| {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        assert!(event["time"].as_f64().unwrap() > 1.7e9, "{event}");
+        event
+    });
+    let mut next = |wanted: &str| events.find(|event| event["event"] == wanted).unwrap();
+    next("watching");
+    let mut second = Daemon::start(&format!("peering.peers = ['{}']", first.uri()));
+    let key = document(&mut second.ctl(&["status", "--json"]))["public_key"].clone();
+    let up = next("peer_up");
+    assert_eq!((&up["key"], &up["port"], &up["authenticated"]), (&key, &1.into(), &true.into()));
+    second.end();
+    let down = next("peer_down");
+    assert_eq!((&down["key"], &down["port"]), (&key, &1.into()));
+    assert!(!down["reason"].as_str().unwrap().is_empty());
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
+#[test]
+fn a_watch_ends_with_the_daemon() {
+    let mut daemon = Daemon::start("");
+    let watch = daemon.ctl(&["watch"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (clock, start) = (Clock::new(), Clock::new().now());
+    // It says so itself, but whoever reads that also waits for the end.
+    while document(&mut daemon.ctl(&["metrics", "--json"])).is_null() {
+        assert!(!start.has_passed(LIMIT, clock.now()));
+    }
+    daemon.end();
+    let output = watch.wait_with_output().unwrap();
+    // 3 if the daemon was gone before it was asked.
+    assert!(matches!(output.status.code(), Some(1 | 3)), "{output:?}");
+}
+
+#[test]
+fn the_configuration_is_shown_as_it_is_set_and_as_it_comes_to_without_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pineconed.toml").to_str().unwrap().to_owned();
+    fs::write(&file, "tun.mtu = 1280\npeering.proxy = 'socks5://joshua:hunter2@127.0.0.1:9050'\n").unwrap();
+    let set = prints(&mut ctl(&["config", "show", &file]));
+    assert!(set.contains("mtu = 1280") && !set.contains("private_key_file") && !set.contains("hunter2"), "{set}");
+    let all = prints(&mut ctl(&["config", "show", "--effective", &file]));
+    assert!(all.contains("mtu = 1280") && all.contains("private_key_file") && !all.contains("hunter2"), "{all}");
+    let shown = document(&mut ctl(&["config", "show", "--effective", "--json", &file]));
+    assert_eq!((&shown["config"]["tun"]["mtu"], &shown["source"]), (&1280.into(), &Value::from(file.as_str())));
+    fs::write(&file, "tun.nmae = 'x'\n").unwrap();
+    let output = ctl(&["config", "show", &file]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `name`?"));
+}
+
+fn levels(found: &Value, check: &str) -> Vec<String> {
+    let findings = found["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] == check);
+    findings.map(|finding| finding["level"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_doctor_finds_a_running_node_well_and_names_the_peer_that_is_missing() {
+    let (_first, second) = Daemon::pair();
+    let output = second.ctl(&["doctor", "--json", "--config", &second.path("pineconed.toml")]).output().unwrap();
+    let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    for check in ["configuration", "private key", "socket rights", "daemon", "tree"] {
+        assert_eq!(levels(&found, check), ["ok"], "{check}: {found:#}");
+    }
+    assert_eq!(levels(&found, "peers"), ["warning", "ok"], "{found:#}");
+    let text = stdout(&second.ctl(&["doctor", "--config", &second.path("pineconed.toml")]).output().unwrap());
+    assert!(text.contains("/nonexistent/peer.sock is not connected") && !text.contains('\x1b'), "{text}");
+}
+
+#[test]
+fn the_doctor_says_what_to_type_where_something_does_not_work() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("node.key"), "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
+    let set = |file: &str, mode| {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(PathBuf::from(file), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(&path("node.key"), 0o644);
+    let config = format!(
+        "node.private_key_file = '{}'\ncontrol.socket = '{}'\ntun.name = 'none'\n",
+        path("node.key"),
+        path("none.sock")
+    );
+    fs::write(path("pineconed.toml"), config).unwrap();
+    set(&path("pineconed.toml"), 0o666);
+    let output = ctl(&["doctor", "--json", "--config", &path("pineconed.toml")]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    for (check, fix) in
+        [("config rights", "chmod 640"), ("private key", "chmod 600"), ("daemon", "systemctl start pineconed")]
+    {
+        assert_eq!(levels(&found, check), ["error"], "{check}: {found:#}");
+        let finding = found["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == check).unwrap();
+        assert!(finding["fix"].as_str().unwrap().contains(fix), "{finding}");
+    }
+    assert_eq!(found["worst"], "error");
+    fs::write(path("pineconed.toml"), "tun.mtu = 12\n").unwrap();
+    let output = ctl(&["doctor", "--json", "--config", &path("pineconed.toml")]).output().unwrap();
+    assert_eq!(levels(&serde_json::from_str(&stdout(&output)).unwrap(), "configuration"), ["error"]);
+}
+
+#[test]
+fn the_map_is_a_picture_of_both_nodes_in_one_file() {
+    let (first, second) = Daemon::pair();
+    let keys = [&first, &second].map(|daemon| document(&mut daemon.ctl(&["status", "--json"]))["public_key"].clone());
+    let known = document(&mut second.ctl(&["map", "--json"]));
+    let tree: Vec<&Value> = known["tree"].as_array().unwrap().iter().map(|node| &node["key"]).collect();
+    assert!(tree.len() == 2 && keys.iter().all(|key| tree.contains(&key)), "{known:#}");
+    let svg = prints(&mut second.ctl(&["map"]));
+    assert!(svg.starts_with("<svg ") && keys.iter().all(|key| svg.contains(key.as_str().unwrap())), "{svg}");
+    let file = second.path("map.html");
+    assert_eq!(prints(&mut second.ctl(&["map", &file])), "");
+    assert!(fs::read_to_string(file).unwrap().starts_with("<!doctype html>"));
+    let output = second.ctl(&["map", "/nonexistent/map.svg"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn top_needs_a_terminal() {
+    let daemon = Daemon::start("");
+    let output = daemon.ctl(&["top"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("needs a terminal"));
+}
