@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::Duration;
 
+use nix::pty::{OpenptyResult, Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::tcgetattr;
+use nix::unistd::Pid;
 use pinecone::shell::clock::Clock;
 use serde_json::Value;
 
@@ -261,4 +265,62 @@ fn top_needs_a_terminal() {
     let output = daemon.ctl(&["top"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("needs a terminal"));
+}
+
+/// `pineconectl top` on a terminal of 80 columns and 24 lines: what it printed, its exit code, and whether the terminal is as it was.
+fn top_until(daemon: &Daemon, end: impl FnOnce(&mut fs::File, &Child)) -> (String, Option<i32>, bool) {
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let OpenptyResult { master, slave } = openpty(Some(&size), None).unwrap();
+    let before = tcgetattr(&slave).unwrap();
+    let mut command = daemon.ctl(&["top", "--interval", "0.1"]);
+    command.env("TERM", "xterm").env_remove("NO_COLOR");
+    command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave.try_clone().unwrap());
+    let mut top = command.spawn().unwrap();
+    // Or the terminal is never hung up.
+    drop(command);
+    let mut master = fs::File::from(master);
+    let (mut printed, mut chunk) = (Vec::new(), [0; 4096]);
+    // The last line of the picture.
+    while !String::from_utf8_lossy(&printed).contains("q quit") {
+        let len = master.read(&mut chunk).unwrap();
+        printed.extend(&chunk[..len]);
+    }
+    assert_ne!(tcgetattr(&slave).unwrap().local_flags, before.local_flags, "the terminal is not raw");
+    end(&mut master, &top);
+    // It has to be read on, or it cannot say its last words.
+    let reader = std::thread::spawn(move || {
+        let mut rest: Vec<u8> = Vec::new();
+        while let Ok(len @ 1..) = master.read(&mut chunk) {
+            rest.extend(&chunk[..len]);
+        }
+        rest
+    });
+    let status = top.wait().unwrap();
+    let after = tcgetattr(&slave).unwrap();
+    drop(slave);
+    printed.extend(reader.join().unwrap());
+    (String::from_utf8_lossy(&printed).into_owned(), status.code(), after.local_flags == before.local_flags)
+}
+
+#[test]
+fn top_shows_the_node_and_gives_the_terminal_back_on_q_and_on_signals() {
+    const LEAVE_ALTERNATE_SCREEN: &str = "\x1b[?1049l";
+    let (_first, second) = Daemon::pair();
+    let address = document(&mut second.ctl(&["status", "--json"]))["address"].as_str().unwrap().to_owned();
+    let signal = |signal| {
+        move |_: &mut fs::File, top: &Child| {
+            kill(Pid::from_raw(i32::try_from(top.id()).unwrap()), signal).unwrap();
+        }
+    };
+    let outcomes = [
+        top_until(&second, |master, _| master.write_all(b"q").unwrap()),
+        top_until(&second, |master, _| master.write_all(b"\x03").unwrap()),
+        top_until(&second, signal(Signal::SIGTERM)),
+        top_until(&second, signal(Signal::SIGHUP)),
+    ];
+    for (printed, code, restored) in outcomes {
+        assert_eq!((code, restored), (Some(0), true), "{printed}");
+        assert!(printed.contains(&address) && printed.contains("PORT"), "{printed}");
+        assert!(printed.contains(LEAVE_ALTERNATE_SCREEN), "{printed}");
+    }
 }

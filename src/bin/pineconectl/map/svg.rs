@@ -29,7 +29,7 @@ pub(super) fn draw(known: &Known) -> String {
     let tree_width = places.values().map(|(x, _)| x + MARGIN).fold(3.0 * MARGIN, f64::max);
     let tree_height = places.values().map(|(_, y)| y + MARGIN).fold(TOP + 3.0 * MARGIN, f64::max);
     let ring = Ring::new(known.snake.len(), tree_width);
-    let (width, height) = ((tree_width + ring.width()).max(620.0), tree_height.max(ring.height()));
+    let (width, height) = ((tree_width + ring.width()).max(740.0), tree_height.max(ring.height()));
     let mut svg = String::new();
     // Writing to a string cannot fail, here and below.
     let _ = write!(
@@ -133,7 +133,7 @@ fn draw_node(svg: &mut String, places: &BTreeMap<&[u64], (f64, f64)>, node: &Nod
 
 fn legend(svg: &mut String) {
     for (index, (role, text)) in LEGEND.iter().enumerate() {
-        let x = 22.0 + index as f64 * 120.0;
+        let x = 22.0 + index as f64 * 145.0;
         let _ = writeln!(
             svg,
             "<circle cx=\"{x}\" cy=\"46\" r=\"6\" fill=\"{}\" stroke=\"#333\"/><text x=\"{}\" y=\"50\">{text}</text>",

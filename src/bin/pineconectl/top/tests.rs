@@ -34,6 +34,7 @@ fn sample(seconds: u64, bytes: u64) -> Sample {
         round_trip_seconds: Some(0.0125),
         priority: 0,
         carries: true,
+        transit: Default::default(),
         max_rate: None,
     };
     let session = SessionStatus {
