@@ -160,7 +160,7 @@ fn synapse_config(directory: &Path, host: &str) -> Value {
         "log_config": path("log.yaml"), "report_stats": false,
         "registration_shared_secret": SECRET, "macaroon_secret_key": SECRET, "form_secret": SECRET,
         "enable_registration": true, "enable_registration_without_verification": true,
-        "rc_message": fast, "rc_registration": fast, "rc_invites": {"per_room": fast, "per_user": fast, "per_issuer": fast},
+        "rc_message": fast, "rc_registration": fast, "rc_room_creation": fast, "rc_invites": {"per_room": fast, "per_user": fast, "per_issuer": fast},
         "rc_joins": {"local": fast, "remote": fast}, "rc_login": {"address": fast, "account": fast},
         "rc_federation": {"sleep_limit": 1000, "reject_limit": 1000, "concurrent": 100},
     })
