@@ -264,5 +264,19 @@ mod tests {
         fn any_bytes_are_answered_or_not(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             crate::dns::fuzz_body::fuzz_dns(&bytes);
         }
+
+        #[test]
+        fn a_question_with_wrong_bytes_is_answered_or_not(
+            changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
+            length: proptest::sample::Index,
+        ) {
+            let mut bytes = crate::dns::datagram::tests::question("some.home.pinecone.internal");
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(12 + length.index(bytes.len()));
+            crate::dns::fuzz_body::fuzz_dns(&bytes);
+        }
     }
 }
