@@ -14,17 +14,20 @@ pub enum Stage {
     Tree,
     /// By the destination's key.
     Snake,
+    /// By a route that it carries.
+    Route,
 }
 
 impl Stage {
     /// All stages, in the order of their counters.
-    pub const ALL: [Self; 2] = [Self::Tree, Self::Snake];
+    pub const ALL: [Self; 3] = [Self::Tree, Self::Snake, Self::Route];
 
     /// The label of the counter.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Tree => "tree",
             Self::Snake => "snake",
+            Self::Route => "route",
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Frames with routes around them: how our own leave, and what becomes of those that arrive or come back.
 
+use super::super::counters::Stage;
 use super::super::flow::{self, Flow, PROTOCOL_FLOW};
+use super::super::transmit::stage_of;
 use super::super::{Node, PeerMisbehaved, Port};
 use super::conversation::Route;
 use super::labels::Wish;
@@ -38,6 +40,7 @@ impl Node {
         {
             let coords = super::super::outbound::coords_in_tree(&self.sessions, &self.router, to);
             if let Some(port) = put_route(&self.router, coords, to, &route, 0, &mut message) {
+                self.counters.originated.count(Stage::Route, message.len());
                 return self.queue_traffic(port, message, flow, now);
             }
         }
@@ -51,6 +54,7 @@ impl Node {
         {
             let coords = super::super::outbound::coords_in_tree(&self.sessions, &self.router, to);
             if let Some(port) = put_route(&self.router, coords, to, &route, 1, &mut message) {
+                self.counters.originated.count(Stage::Route, message.len());
                 return self.queue_traffic(port, message, PROTOCOL_FLOW, now);
             }
         }
@@ -61,7 +65,10 @@ impl Node {
     pub(super) fn send_by(&mut self, to: &PublicKey, route: &Route, mut message: PacketBuf, now: Instant) {
         let coords = super::super::outbound::coords_in_tree(&self.sessions, &self.router, to);
         match put_route(&self.router, coords, to, route, 1, &mut message) {
-            Some(port) => self.queue_traffic(port, message, PROTOCOL_FLOW, now),
+            Some(port) => {
+                self.counters.originated.count(Stage::Route, message.len());
+                self.queue_traffic(port, message, PROTOCOL_FLOW, now);
+            }
             None => self.drops.count(DropReason::NoNextHop),
         }
     }
@@ -79,11 +86,11 @@ impl Node {
         }
         let outcome = match self.router.forward_routed(from, kind, &mut frame, now)? {
             RoutedVerdict::Forward(port) => {
-                self.relay(port, frame, now);
+                self.relay(port, Stage::Route, frame, now);
                 Ok(())
             }
             RoutedVerdict::Plain { verdict: Verdict::Forward(port), .. } => {
-                self.relay(port, frame, now);
+                self.relay(port, stage_of(&frame), frame, now);
                 Ok(())
             }
             RoutedVerdict::Plain { verdict: Verdict::Deliver(delivery), arrived } => {
@@ -105,8 +112,9 @@ impl Node {
         Ok(())
     }
 
-    fn relay(&mut self, port: Port, frame: PacketBuf, now: Instant) {
+    fn relay(&mut self, port: Port, stage: Stage, frame: PacketBuf, now: Instant) {
         self.frames_forwarded += 1;
+        self.counters.forwarded.count(stage, frame.len());
         let flow = flow_of(&frame);
         self.queue_traffic(port, frame, flow, now);
     }
