@@ -130,7 +130,7 @@ fn the_firewall_is_shown_with_its_rules_and_explains_itself() {
         &["explain", KEY][..],
         &["explain", KEY, "65536"],
         &["explain", KEY, "1", "--protocol", "gre"],
-        &["explain", "x", "1"],
+        &["explain", "not a node", "1"],
     ] {
         let mut command = daemon.ctl(&["firewall"]);
         assert_eq!(command.args(wrong).output().unwrap().status.code(), Some(2), "{wrong:?}");

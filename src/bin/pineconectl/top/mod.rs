@@ -96,16 +96,18 @@ fn ask(client: &mut Client, clock: &Clock) -> Result<Sample, CommandError> {
     }
 }
 
-/// Becomes true when we are told to end.
+/// Becomes true when we are told to end. Signals are caught from when this returns, so that none finds the terminal changed and nobody to mend it.
 fn stop_on_signals() -> Arc<AtomicBool> {
     let stopped = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopped);
+    let (ready, is_ready) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
         runtime.block_on(async {
             let signals =
                 (signal(SignalKind::terminate()), signal(SignalKind::hangup()), signal(SignalKind::interrupt()));
             let (Ok(mut terminate), Ok(mut hangup), Ok(mut interrupt)) = signals else { return };
+            let _ = ready.send(());
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = hangup.recv() => {}
@@ -114,6 +116,8 @@ fn stop_on_signals() -> Arc<AtomicBool> {
             flag.store(true, Ordering::Relaxed);
         });
     });
+    // Ends at once with an error where signals cannot be caught: then the thread has gone, and the sender with it.
+    let _ = is_ready.recv();
     stopped
 }
 
