@@ -146,7 +146,8 @@ fn a_transfer_goes_on_when_the_dialling_side_changes_its_address() {
         for node in &mesh.nodes {
             assert_eq!(node.log_text().matches("is down").count(), 0, "the peering was lost");
         }
-        assert!(mesh.nodes[1].log_text().contains("goes on from 10.0.1.78"));
+        // It looks at its addresses a moment after the network says that they changed.
+        wait_until("the log says so", seconds(10), || mesh.nodes[1].log_text().contains("goes on from 10.0.1.78"));
     });
 }
 
