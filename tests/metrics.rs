@@ -2,79 +2,38 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
+use common::daemon::{Daemon, eventually};
 use pinecone::metrics::FAMILIES;
-use pinecone::shell::clock::Clock;
 
-/// A daemon without an interface in a directory of its own.
-struct Daemon {
-    directory: tempfile::TempDir,
-    process: Child,
-    _log: BufReader<ChildStderr>,
+/// With its metrics on a socket.
+fn start(more: &str) -> Daemon {
+    Daemon::start(&format!("metrics.listen = 'unix://{{dir}}/metrics.sock'\n{more}"))
 }
 
-impl Daemon {
-    fn start(more: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-        let config = format!(
-            "node.private_key_file = '{}'\ncontrol.socket = '{}'\ntun.name = 'none'\ndiscovery.enabled = false\n\
-             metrics.listen = 'unix://{}'\n{more}\n",
-            path("node.key"),
-            path("control.sock"),
-            path("metrics.sock")
-        );
-        fs::write(path("pineconed.toml"), config).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_pineconed"))
-            .args(["--config", &path("pineconed.toml")])
-            .env_remove("PINECONE_LOG")
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(process.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("control socket") {
-            line.clear();
-            assert_ne!(log.read_line(&mut line).unwrap(), 0, "the daemon ended");
-        }
-        Self { directory, process, _log: log }
-    }
-
-    fn scrape(&self, accept: &str) -> String {
-        let mut stream = UnixStream::connect(self.directory.path().join("metrics.sock")).unwrap();
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
-        body.to_owned()
-    }
-
-    fn ctl(&self, arguments: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_pineconectl"))
-            .args(arguments)
-            .arg("--socket")
-            .arg(self.directory.path().join("control.sock"))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
+fn scrape(daemon: &Daemon, accept: &str) -> String {
+    let mut stream = UnixStream::connect(daemon.path("metrics.sock")).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    body.to_owned()
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn ctl(daemon: &Daemon, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pineconectl"));
+    let output = command.args(arguments).args(["--socket", &daemon.path("control.sock")]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Two daemons that are peers, and what the first has to say then.
@@ -82,21 +41,15 @@ fn scraped() -> (Daemon, Daemon, String) {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("peers.sock").to_str().unwrap().to_owned();
     // Both have connected by the time the directory goes.
-    let first = Daemon::start(&format!(
+    let first = start(&format!(
         "peering.listen = ['unix://{socket}']\nfirewall.inbound = [{{ from = 'any', protocol = 'tcp', port = 22 }}]"
     ));
-    let second =
-        Daemon::start(&format!("peering.listen = []\npeering.peers = ['unix://{socket}', 'tcp://127.0.0.1:1']"));
-    let clock = Clock::new();
-    let start = clock.now();
-    loop {
-        let text = second.scrape("");
-        if text.contains("pinecone_dialled_peers{state=\"connected\"} 1\n") {
-            return (first, second, text);
-        }
-        assert!(!start.has_passed(Duration::from_secs(20), clock.now()), "{text}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let second = start(&format!("peering.listen = []\npeering.peers = ['unix://{socket}', 'tcp://127.0.0.1:1']"));
+    let text = eventually(|| {
+        let text = scrape(&second, "");
+        if text.contains("pinecone_dialled_peers{state=\"connected\"} 1\n") { Ok(text) } else { Err(text) }
+    });
+    (first, second, text)
 }
 
 /// `name kind` of every family in a text.
@@ -156,7 +109,7 @@ fn every_metric_is_exported_once_and_documented_with_its_type_and_labels() {
     assert_eq!(documented, known);
 
     // Without a listener, the same but for what only the process knows.
-    let printed = families_in(&second.ctl(&["metrics"]));
+    let printed = families_in(&ctl(&second, &["metrics"]));
     let own: BTreeSet<String> = families_in(&text).into_iter().filter(|name| !name.starts_with("process_")).collect();
     assert_eq!(printed, own);
 }
@@ -164,8 +117,8 @@ fn every_metric_is_exported_once_and_documented_with_its_type_and_labels() {
 #[test]
 fn the_numbers_are_those_of_the_daemon() {
     let (first, second, text) = scraped();
-    let status: serde_json::Value = serde_json::from_str(&second.ctl(&["status", "--json"])).unwrap();
-    let peer: serde_json::Value = serde_json::from_str(&first.ctl(&["status", "--json"])).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&ctl(&second, &["status", "--json"])).unwrap();
+    let peer: serde_json::Value = serde_json::from_str(&ctl(&first, &["status", "--json"])).unwrap();
     assert_eq!(status["peers"], 1);
     assert!(text.contains("pinecone_dialled_peers{state=\"waiting\"} 1\n"), "{text}");
     assert!(text.contains("pinecone_peerings{key=\"proven\"} 1\n"), "{text}");
@@ -176,8 +129,8 @@ fn the_numbers_are_those_of_the_daemon() {
         assert!(text.contains(&format!("pinecone_drops_total{{reason=\"{}\"}} ", reason.label())), "{reason:?}");
     }
     let rule = "pinecone_firewall_rule_packets_total{rule=\"1\",match=\"tcp 22 from any\"} 0\n";
-    assert!(first.scrape("").contains(rule));
-    assert!(first.scrape("application/openmetrics-text").ends_with("# EOF\n"));
+    assert!(scrape(&first, "").contains(rule));
+    assert!(scrape(&first, "application/openmetrics-text").ends_with("# EOF\n"));
 }
 
 #[test]

@@ -11,7 +11,8 @@
 //!
 //! In the snake a node is more than an end: bootstraps of the next lower key end at it, and traffic for lower keys looks for it to find the
 //! route that these left. So a leaf bootstraps through its parent alone, its *home*, which all ways to it by key then lead through; and
-//! bootstraps that would end at the leaf end at its home, which keeps their routes in its place. What arrives at the leaf is for the leaf, and what it sends to somebody whom it does not know goes home first.
+//! bootstraps that would end at the leaf end at its home, which keeps their routes in its place. What arrives at the leaf is for the leaf, and what it
+//! sends to somebody whom it does not know goes home first.
 //!
 //! A leaf may have the highest key and still is not root, so traffic for keys above the root's goes up to the root, and there, or before, meets
 //! the route of the leaf's bootstrap.

@@ -7,6 +7,7 @@
     reason = "what is not as it should be is a failed test"
 )]
 
+pub mod daemon;
 pub mod graphs;
 pub mod packets;
 pub mod vectors;

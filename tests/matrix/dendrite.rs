@@ -6,12 +6,10 @@ use serde_json::json;
 
 use crate::line::Line;
 use crate::program;
-use crate::rooms::{an_outage_loses_nothing, everybody_hears_everybody, receipts_and_typing_arrive};
+use crate::rooms::{an_outage_loses_nothing, everybody_hears_everybody, everybody_joins, receipts_and_typing_arrive};
 use crate::sandbox::in_lab_for;
 use crate::venv;
 use crate::wait::seconds;
-
-const SOON: std::time::Duration = seconds(60);
 
 #[test]
 fn people_on_two_dendrites_and_a_synapse_share_a_room_through_an_outage() {
@@ -26,14 +24,7 @@ fn people_on_two_dendrites_and_a_synapse_share_a_room_through_an_outage() {
         let (alice, bob, carol) = (ends[0].register("alice"), middle.register("bob"), ends[1].register("carol"));
         // A version of rooms that this Dendrite has as its newest.
         let room = alice.create_room(&json!({ "preset": "private_chat", "room_version": "10" }));
-        for guest in [&bob, &carol] {
-            alice.invite(&room, guest);
-            guest.wait_for_invite(&room, SOON);
-            guest.join(&room, &alice);
-        }
-        for host in [&alice, &bob, &carol] {
-            [&alice, &bob, &carol].iter().for_each(|guest| host.wait_for_member(&room, guest, SOON));
-        }
+        everybody_joins(&room, &[&alice, &bob, &carol]);
         everybody_hears_everybody(&room, &[&alice, &bob, &carol]);
         receipts_and_typing_arrive(&room, &alice, &bob);
         an_outage_loses_nothing(&line, &room, &alice, &carol);

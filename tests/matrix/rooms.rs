@@ -26,14 +26,7 @@ fn people_on_three_stock_synapses_share_a_room_through_outages_and_moves() {
         let servers = line.synapses([0, 1, 2], &json!({}));
         let [alice, bob, carol] = [(0, "alice"), (1, "bob"), (2, "carol")].map(|(n, name)| servers[n].register(name));
         let room = alice.create_room(&json!({ "preset": "private_chat", "name": "across the mesh" }));
-        for guest in [&bob, &carol] {
-            alice.invite(&room, guest);
-            guest.wait_for_invite(&room, SOON);
-            guest.join(&room, &alice);
-        }
-        for host in [&alice, &bob, &carol] {
-            [&alice, &bob, &carol].iter().for_each(|guest| host.wait_for_member(&room, guest, SOON));
-        }
+        everybody_joins(&room, &[&alice, &bob, &carol]);
         everybody_hears_everybody(&room, &[&alice, &bob, &carol]);
         pictures_arrive(&room, &alice, &carol);
         receipts_and_typing_arrive(&room, &alice, &carol);
@@ -42,6 +35,19 @@ fn people_on_three_stock_synapses_share_a_room_through_outages_and_moves() {
         let forwarded = line.nodes[1].ctl("status")["frames_forwarded"].as_u64().unwrap();
         assert!(forwarded > 100, "only {forwarded} frames went through the middle");
     });
+}
+
+/// The first, who made the room, invites the others; in the end all see all in it.
+pub(crate) fn everybody_joins(room: &str, people: &[&User<'_>]) {
+    let (host, guests) = people.split_first().unwrap();
+    for guest in guests {
+        host.invite(room, guest);
+        guest.wait_for_invite(room, SOON);
+        guest.join(room, host);
+    }
+    for one in people {
+        people.iter().for_each(|other| one.wait_for_member(room, other, SOON));
+    }
 }
 
 pub(crate) fn everybody_hears_everybody(room: &str, people: &[&User<'_>]) {
