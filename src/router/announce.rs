@@ -1,5 +1,6 @@
 //! Announcements in and out: the tree's decisions carried out.
 
+use super::neighbours::Neighbours;
 use super::next_hop::Rank;
 use super::peers::{Heard, Peer};
 use super::timers::RouterTimer;
@@ -368,7 +369,8 @@ impl Router {
             .collect();
         neighbours.sort_unstable_by_key(|(rank, ..)| *rank);
         let neighbours = neighbours.into_iter().map(|(_, port, heard)| (port, heard.coords.clone()));
-        (self.tree.leaves, self.tree.neighbours) = neighbours.partition(|(port, _)| self.is_leaf(*port));
+        let (leaves, others): (Vec<_>, Vec<_>) = neighbours.partition(|(port, _)| self.is_leaf(*port));
+        (self.tree.leaves, self.tree.neighbours) = (Neighbours::new(leaves), Neighbours::new(others));
     }
 
     /// Our present announcement, signed for `port`.

@@ -12,8 +12,6 @@ use crate::wire::snake::Watermark;
 
 /// What a frame starts with (specification §7). Nobody looks at it unless hop limiting is on.
 pub(super) const HOP_LIMIT: u8 = 10;
-/// Coordinates of up to this depth are decoded once per frame rather than once per neighbour.
-const DECODED_PORTS: usize = 24;
 /// The port of what we send ourselves.
 pub(super) const OURSELVES: Port = 0;
 
@@ -36,6 +34,20 @@ impl Router {
     /// # Errors
     /// [`PeerMisbehaved::Malformed`] if the frame cannot be decoded: close the peering.
     pub fn forward(&mut self, from: Port, frame: &mut PacketBuf, now: Instant) -> Result<Verdict, PeerMisbehaved> {
+        // Decoded once, into a list that keeps its memory: looking for the nearest peer goes through it more than once.
+        let mut destination = std::mem::take(&mut self.destination);
+        let verdict = self.forward_to(&mut destination, from, frame, now);
+        self.destination = destination;
+        verdict
+    }
+
+    fn forward_to(
+        &mut self,
+        coords: &mut Vec<u64>,
+        from: Port,
+        frame: &mut PacketBuf,
+        now: Instant,
+    ) -> Result<Verdict, PeerMisbehaved> {
         let Frame::Traffic(traffic) = frame::parse(frame)? else {
             return Ok(Verdict::Drop(DropReason::UnknownFrame));
         };
@@ -47,13 +59,9 @@ impl Router {
         if self.config.hop_limiting && hop_limit <= 1 {
             return Ok(Verdict::Drop(DropReason::FrameHopLimit));
         }
-        let mut room = [0; DECODED_PORTS];
-        let ports = destination.decode(&mut room);
-        let distance =
-            |coords: &Coords| ports.map_or_else(|| destination.distance(coords), |ports| coords.distance_to(ports));
-        let distance = Some(distance).filter(|_| !destination.is_empty());
-        let is_by_coordinates = distance.is_some();
-        let step = self.step(from, distance, &traffic.destination_key, watermark, now);
+        destination.decode(coords);
+        let is_by_coordinates = !coords.is_empty();
+        let step = self.step(from, coords, &traffic.destination_key, watermark, now);
         if self.config.transit == Transit::Never && step != Ok(Step::Deliver) {
             return Ok(Verdict::Drop(DropReason::TransitRefused));
         }
@@ -124,25 +132,25 @@ impl Router {
 
     /// The first station of a frame of our own.
     fn first_step(&self, to: &PublicKey, coords: Option<&Coords>, now: Instant) -> Result<Step, DropReason> {
-        let coords = coords.filter(|coords| !coords.is_empty());
-        let distance = coords.map(|coords| |other: &Coords| other.distance_to(coords.as_slice()));
-        self.step(OURSELVES, distance, to, Watermark::NONE, now)
+        let coords = coords.map_or(&[][..], Coords::as_slice);
+        self.step(OURSELVES, coords, to, Watermark::NONE, now)
     }
 
-    /// The next station of a frame for `key`, which is not ours. `distance` is the distance to its coordinates, if it
-    /// has any.
+    /// The next station of a frame for `key`, which is not ours, at `coords`; without any it goes by key.
     fn step(
         &self,
         from: Port,
-        distance: Option<impl Fn(&Coords) -> usize>,
+        coords: &[u64],
         key: &PublicKey,
         watermark: Watermark,
         now: Instant,
     ) -> Result<Step, DropReason> {
-        let by_coordinates = distance.and_then(|distance| {
-            let tree = &self.tree;
-            next_hop::by_coordinates(distance, &tree.coords, &tree.neighbours, &tree.leaves, from)
-        });
+        let tree = &self.tree;
+        let by_coordinates = if coords.is_empty() {
+            None
+        } else {
+            next_hop::by_coordinates(coords, &tree.coords, &tree.neighbours, &tree.leaves, from)
+        };
         // Our coordinates with a stranger's key are stale, or a lie (pitfall 15): the key shows where the frame
         // belongs.
         if let Some(NextHop::Port(port)) = by_coordinates {

@@ -21,6 +21,7 @@ mod damping;
 mod events;
 mod fair;
 mod forward;
+mod neighbours;
 mod next_hop;
 mod notices;
 mod outgoing;
@@ -84,6 +85,8 @@ pub struct Router {
     /// For peerings that do not carry: which one with the same node does.
     carriers: BTreeMap<Port, Port>,
     tree: Tree,
+    /// Room for the coordinates of a frame.
+    destination: Vec<u64>,
     lost_roots: LostRoots,
     haste: Haste,
     signers: SignerIndex,
@@ -118,6 +121,7 @@ impl Router {
             peers: Peers::default(),
             carriers: BTreeMap::new(),
             tree: Tree::new(own, config.initial_sequence),
+            destination: Vec::new(),
             lost_roots: LostRoots::default(),
             haste: Haste::new(now),
             signers: SignerIndex::default(),

@@ -1,13 +1,14 @@
 //! Where a frame goes next, by coordinates and by key.
 //!
-//! Both are look-ups in small structures that are kept up to date when routing state changes, so that a frame costs
-//! O(peers) by coordinates and O(log n) by key, allocates nothing and never walks a table. The rules are those of the
+//! Both are look-ups in small structures that are kept up to date when routing state changes, so that a frame costs a logarithm of
+//! the peers by coordinates and of the routes by key, allocates nothing and never walks a table. The rules are those of the
 //! specification, §5 and §6.5; where the reference picks at random (pitfalls 12, 14), the faster kind of link wins,
 //! then the peer that announced earlier.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
+use super::neighbours::Neighbours;
 use super::snake::Routes;
 use super::transit::Leaves;
 use super::{PeerKind, Port};
@@ -26,30 +27,22 @@ pub(super) enum NextHop {
 }
 
 /// The next hop towards coordinates that are not empty: [`NextHop::Local`] for our own, otherwise the neighbour that is
-/// nearest to them and nearer than we are. `distance` is the distance in the tree to the destination; `neighbours` are
-/// the peers on our root, the preferred first, with their coordinates; `leaves` those of them that take what is for them alone;
-/// `from` is where the frame came from.
+/// nearest to them and nearer than we are. `neighbours` are the peers on our root, `leaves` those of them that take what is for them
+/// alone; `from` is where the frame came from.
 pub(super) fn by_coordinates(
-    distance: impl Fn(&Coords) -> usize,
+    destination: &[u64],
     own: &Coords,
-    neighbours: &[(Port, Coords)],
-    leaves: &[(Port, Coords)],
+    neighbours: &Neighbours,
+    leaves: &Neighbours,
     from: Port,
 ) -> Option<NextHop> {
-    let mut nearest = distance(own);
-    let mut next = None;
-    if nearest == 0 {
+    let ours = own.distance_to(destination);
+    if ours == 0 {
         return Some(NextHop::Local);
     }
-    for (port, coords) in neighbours {
-        let distance = distance(coords);
-        if *port != from && distance < nearest {
-            nearest = distance;
-            next = Some(NextHop::Port(*port));
-        }
-    }
-    let leaf = leaves.iter().find(|(port, coords)| *port != from && distance(coords) == 0);
-    leaf.map(|(port, _)| NextHop::Port(*port)).or(next)
+    let nearer =
+        || neighbours.nearest(destination, from).filter(|(distance, _)| *distance < ours).map(|(_, port)| port);
+    leaves.at(destination, from).or_else(nearer).map(NextHop::Port)
 }
 
 /// How a peering ranks among those that lead to a key; the lowest is the best. Packed into one number because there is

@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 
 use super::Port;
+use super::neighbours::Neighbours;
 use crate::keys::{PublicKey, Signature};
 use crate::wire::coords::Coords;
 use crate::wire::tree::Root;
@@ -109,10 +110,10 @@ pub(super) struct Tree {
     pub(super) coords: Coords,
     /// The least depth that we had under a root's sequence.
     pub(super) shallowest: (Root, usize),
-    /// Peers that follow the same root and sequence, those to be preferred first, with their coordinates.
-    pub(super) neighbours: Vec<(Port, Coords)>,
-    /// Those that take frames for nobody but themselves, likewise.
-    pub(super) leaves: Vec<(Port, Coords)>,
+    /// Peers that follow the same root and sequence.
+    pub(super) neighbours: Neighbours,
+    /// Those that take frames for nobody but themselves.
+    pub(super) leaves: Neighbours,
     /// Our peers have not been told of our place yet: there were too many changes.
     pub(super) is_untold: bool,
     /// What we sign announcements with, made when the first one is sent. It is the same for all peers.
@@ -129,8 +130,8 @@ impl Tree {
             root: Root { key: own, sequence: own_sequence },
             coords: Coords::default(),
             shallowest: (Root { key: own, sequence: own_sequence }, 0),
-            neighbours: Vec::new(),
-            leaves: Vec::new(),
+            neighbours: Neighbours::default(),
+            leaves: Neighbours::default(),
             is_untold: false,
             signature: None,
         }

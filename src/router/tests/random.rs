@@ -257,7 +257,13 @@ impl World {
         }
         assert_eq!(*router.signers.entries(), signers);
         assert_eq!(
-            router.tree.neighbours.iter().chain(&router.tree.leaves).cloned().collect::<BTreeSet<_>>(),
+            router
+                .tree
+                .neighbours
+                .iter()
+                .chain(router.tree.leaves.iter())
+                .map(|(port, coords)| (port, coords.clone()))
+                .collect::<BTreeSet<_>>(),
             neighbours
         );
         assert!(router.route_count() <= MAX_ROUTES);

@@ -277,7 +277,7 @@ fn peers_that_have_not_heard_of_the_roots_new_sequence_are_still_neighbours() {
         let up = peer(&mut router, &[&root], 1, START);
         let late = peer(&mut router, &[&root, &a], 1, START);
         announce(&mut router, up, &chain(&[&root], 2), START).unwrap();
-        assert_eq!(router.tree.neighbours.iter().any(|(port, _)| *port == late), is_neighbour);
+        assert_eq!(router.tree.neighbours.iter().any(|(port, _)| port == late), is_neighbour);
     }
 }
 

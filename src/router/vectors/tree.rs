@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::golden::{Value, Vectors, coords, hex, number, text_of, truth};
 use super::{NOW, drain, index, kind, list, parse, port_of, router_of, unsigned};
 use crate::keys::PublicKey;
+use crate::router::neighbours::Neighbours;
 use crate::router::next_hop::{self, NextHop};
 use crate::router::peers::Peer;
 use crate::router::tree::{Action, Candidate, Update, decide, is_better};
@@ -132,11 +133,11 @@ fn next_hop_of(case: &Value) -> Value {
         }
     }
     neighbours.sort();
-    let neighbours: Vec<_> = neighbours.into_iter().map(|(_, _, port, coords)| (port, coords)).collect();
+    let neighbours = Neighbours::new(neighbours.into_iter().map(|(_, _, port, coords)| (port, coords)));
     let destination = coords(&case["destination"]);
     let from = index(&case["from"]).map_or(0, port_of);
     let own = coords(&case["our_coords"]);
-    match next_hop::by_coordinates(|coords| destination.distance(coords), &own, &neighbours, &[], from) {
+    match next_hop::by_coordinates(destination.as_slice(), &own, &neighbours, &Neighbours::default(), from) {
         None => Value::Null,
         Some(NextHop::Local) => Value::from("self"),
         Some(NextHop::Port(port)) => Value::from(port - 1),
