@@ -1,9 +1,8 @@
 //! What finding a frame's next hop costs, as tables and peerings grow.
 //!
 //! The claim that this stands for: the cost per forwarded frame is flat or logarithmic in what a node knows, not
-//! proportional to it. By key it should hardly grow from a hundred routes to a million, and not with the peerings. By
-//! coordinates a frame is compared with every neighbour, so there the cost is proportional to the peerings, and what
-//! matters is how little each of them adds.
+//! proportional to it. By key it should hardly grow from a hundred routes to a million, and not with the peerings; by
+//! coordinates hardly from one peering to a thousand.
 //!
 //! Measured is [`Router::forward`] on a frame's first hop along its way: decoding the header, the decision, and by key the
 //! rewriting of the watermark. It changes the frame, so each measurement gets a copy that was made before the clock ran, in

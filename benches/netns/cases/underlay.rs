@@ -47,7 +47,7 @@ fn at_rate(mbps: u64, peer: &dyn Peer, settings: &Settings) -> Vec<Reading> {
     let rest = ping(bed.first(), overlay.target(), 50, std::time::Duration::from_millis(10));
     let mut readings = rest.readings(&named("ping at rest"));
     // Ends of TCP's slow start and of whatever the peer does besides are a small part of this.
-    let seconds = settings.seconds.max(3);
+    let seconds = settings.seconds.max(10);
     let load = Tcp { seconds, ..settings.tcp(FLOWS, false) };
     let (transfer, pings) = tcp_and_ping(bed.first(), bed.last(), overlay.target(), load);
     let used = transfer.bits_per_second / (mbps as f64 * 1e6) * 100.0;

@@ -38,6 +38,12 @@ pub(crate) struct Common {
     /// Simulated seconds that a network may take to settle.
     #[arg(long, default_value_t = 300)]
     pub(crate) patience: u64,
+    /// Simulated seconds over which traffic at rest is counted.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) idle: u64,
+    /// Changes of each kind (a node joins, leaves, a link flaps), where the cost of one is measured.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) changes: usize,
     /// Print the results as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -51,6 +57,8 @@ impl Common {
             profile: mode.profile(),
             pairs: self.pairs,
             patience: Duration::from_secs(self.patience),
+            idle: Duration::from_secs(self.idle),
+            changes: self.changes,
             ..Conditions::default()
         }
     }

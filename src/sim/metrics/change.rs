@@ -7,12 +7,12 @@ use crate::sim::graph::Graph;
 use crate::sim::world::{World, percent};
 use crate::time::Duration;
 
-/// Changes of each kind.
-const CHANGES: usize = 10;
 /// How long the messages that a change causes are counted.
 const WATCH: Duration = Duration::from_secs(5);
-/// Between a change and the next, so that the one is not counted with the other.
-const PAUSE: Duration = Duration::from_secs(55);
+/// Between a change and the next look at the network at rest, so that the one is not counted with the other.
+const PAUSE: Duration = Duration::from_secs(35);
+/// How long the network is watched at rest before each change: it may become quieter all the time.
+const AT_REST: Duration = Duration::from_secs(20);
 
 /// What a change caused.
 struct Cost {
@@ -24,21 +24,20 @@ struct Cost {
 }
 
 /// For each kind of change (`join`, `leave`: a node with one link comes and goes; `flap`: a random link goes down and up): medians over
-/// ten of them of `*_announcements`, `*_announcers_pct` (nodes that announce anything), and what is sent and checked beyond what the
+/// them of `*_announcements`, `*_announcers_pct` (nodes that announce anything), and what is sent and checked beyond what the
 /// network sends at rest: `*_bootstraps`, `*_bytes`, `*_checks`.
 pub(super) fn run(graph: &Graph, conditions: &Conditions) -> Measured {
     let mut measured = Measured::default();
     let mut world = conditions.settled(graph);
-    let at_rest = watch(&mut world);
     let (mut joins, mut leaves, mut flaps) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..CHANGES {
+    for _ in 0..conditions.changes {
         let (keypair, at) = (world.sim.random_keypair(), world.below(graph.len()));
         let config = conditions.setup().config;
-        let newcomer = cost(&mut world, &at_rest, &mut joins, |world| world.join(keypair, config, &[at]));
-        cost(&mut world, &at_rest, &mut leaves, |world| world.crash(newcomer));
+        let newcomer = cost(&mut world, &mut joins, |world| world.join(keypair, config, &[at]));
+        cost(&mut world, &mut leaves, |world| world.crash(newcomer));
         let edges = graph.edges();
         let (a, b) = edges[world.below(edges.len())];
-        cost(&mut world, &at_rest, &mut flaps, |world| {
+        cost(&mut world, &mut flaps, |world| {
             world.link_down(a, b);
             world.sim.run_for(Duration::from_secs(1));
             world.link_up(a, b);
@@ -69,11 +68,12 @@ struct Totals {
 /// A network at rest.
 fn watch(world: &mut World) -> Totals {
     let before = totals(world);
-    world.sim.run_for(4 * WATCH);
-    difference(&before, &totals(world), 4.0 * WATCH.as_secs_f64())
+    world.sim.run_for(AT_REST);
+    difference(&before, &totals(world), AT_REST.as_secs_f64())
 }
 
-fn cost<T>(world: &mut World, at_rest: &Totals, costs: &mut Vec<Cost>, change: impl FnOnce(&mut World) -> T) -> T {
+fn cost<T>(world: &mut World, costs: &mut Vec<Cost>, change: impl FnOnce(&mut World) -> T) -> T {
+    let at_rest = watch(world);
     let (begin, before) = (world.sim.now(), totals(world));
     let result = change(world);
     world.sim.run_for(WATCH);

@@ -14,8 +14,6 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// A network has settled when this many samples in a row were perfect.
 const PERFECT: usize = 10;
-/// How long idle traffic is counted.
-const IDLE: Duration = Duration::from_secs(60);
 
 pub(super) fn run(graph: &Graph, conditions: &Conditions) -> Measured {
     let mut measured = Measured::default();
@@ -24,7 +22,7 @@ pub(super) fn run(graph: &Graph, conditions: &Conditions) -> Measured {
     world.sim.run_for(REST);
     ways(&mut world, conditions, &mut measured);
     state(&world, &mut measured);
-    idle(&mut world, &mut measured);
+    idle(&mut world, conditions.idle, &mut measured);
     measured.set("violations", world.sim.violations().len() as f64);
     measured
 }
@@ -127,16 +125,16 @@ fn state(world: &World, measured: &mut Measured) {
 
 /// Metrics 10 and 12. `idle_bytes_per_s_*`, `idle_frames_per_s_*`: protocol frames sent by a node; `checks_per_s_*`: signatures it
 /// checked.
-fn idle(world: &mut World, measured: &mut Measured) {
+fn idle(world: &mut World, time: Duration, measured: &mut Measured) {
     let nodes = world.running();
     let snapshot = |world: &World| -> Vec<_> {
         let of = |id: &NodeId| (world.sim.counters(*id).protocol(), checks(world, *id));
         nodes.iter().map(of).collect()
     };
     let before = snapshot(world);
-    world.sim.run_for(IDLE);
+    world.sim.run_for(time);
     let after = snapshot(world);
-    let seconds = IDLE.as_secs_f64();
+    let seconds = time.as_secs_f64();
     let sent: Vec<_> = before.iter().zip(&after).map(|((before, _), (after, _))| *after - *before).collect();
     measured.set_all("idle_bytes_per_s", &Distribution::of(sent.iter().map(|sent| sent.bytes as f64 / seconds)));
     measured.set_all("idle_frames_per_s", &Distribution::of(sent.iter().map(|sent| sent.frames as f64 / seconds)));

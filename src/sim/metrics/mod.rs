@@ -95,6 +95,10 @@ pub struct Conditions {
     pub patience: Duration,
     /// How long a mobility step lasts.
     pub step: Duration,
+    /// How long traffic at rest is counted.
+    pub idle: Duration,
+    /// Changes of each kind, where the cost of one is measured.
+    pub changes: usize,
 }
 
 impl Default for Conditions {
@@ -106,6 +110,8 @@ impl Default for Conditions {
             pairs: 1_000,
             patience: Duration::from_secs(300),
             step: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            changes: 10,
         }
     }
 }
