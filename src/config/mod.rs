@@ -333,10 +333,24 @@ impl Config {
                     .to_owned(),
             );
         }
+        warnings.extend(self.past_the_proxy());
         if self.tun.name == TunName::None && self.tun.fd.is_some() {
             warnings.push("tun.fd is not used while tun.name is \"none\"; remove one of the two".to_owned());
         }
         warnings
+    }
+
+    /// Peers that are never dialled, because they could only be past the proxy.
+    fn past_the_proxy(&self) -> Option<String> {
+        let proxy = self.peering.proxy.as_ref()?;
+        let quic: Vec<_> = self.peering.peers.iter().filter(|peer| peer.scheme == Scheme::Quic).collect();
+        let names = quic.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        (!quic.is_empty()).then(|| {
+            format!(
+                "peering.peers: {names} will never be dialled: quic:// goes through no proxy, and peering.proxy is {proxy}; use tls:// for such \
+                 peers, or set peering.proxy = \"\" and give the others a ?proxy= of their own"
+            )
+        })
     }
 }
 

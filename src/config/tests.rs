@@ -53,6 +53,25 @@ fn what_is_probably_not_meant_is_warned_of() {
     assert!(warnings("[tun]\nname = 'none'\nfd = 3")[0].contains("tun.fd"));
 }
 
+#[test]
+fn a_quic_peer_that_a_proxy_for_all_keeps_from_being_dialled_is_warned_of() {
+    let warnings = |peers: &str, proxy: &str| {
+        let text = format!("[peering]\npeers = [{peers}]\nproxy = '{proxy}'");
+        parse(&text).unwrap().warnings()
+    };
+    let both = "'tls://192.0.2.1:7464', 'quic://192.0.2.2:7464?password=0123456789abcdef'";
+    let proxy = "socks5://joshua:hunter2@127.0.0.1:1080";
+    let told = warnings(both, proxy);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with("peering.peers: quic://192.0.2.2:7464") && told[0].contains("127.0.0.1:1080"),
+        "{told:?}"
+    );
+    assert!(!told[0].contains("hunter2") && !told[0].contains("0123456789abcdef"), "a secret is shown: {told:?}");
+    assert_eq!(warnings("'tls://192.0.2.1:7464'", proxy), Vec::<String>::new());
+    assert_eq!(warnings(both, ""), Vec::<String>::new());
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(text in proptest::prelude::any::<String>()) {
