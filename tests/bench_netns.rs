@@ -11,6 +11,8 @@ mod readings;
 mod stats;
 #[path = "../benches/netns/table.rs"]
 mod table;
+#[path = "../benches/netns/transport.rs"]
+mod transport;
 
 use readings::{Reading, Results, Unit};
 
@@ -126,4 +128,33 @@ fn several_of_ours_are_also_compared_with_the_first() {
     let text = table::markdown(&results, &[0, 1]);
     assert!(text.contains("| case | measured | better | after / before |\n"), "{text}");
     assert!(text.contains("| pair | TCP | more | 1.50 |\n"), "{text}");
+}
+
+#[test]
+fn each_transport_is_listened_on_and_dialled_by_its_own_scheme() {
+    let (directory, address) = (std::path::Path::new("/run/bench/3/0"), [10, 0, 1, 1].into());
+    for (name, listen, dial) in [
+        ("tcp", "tcp://[::]:7463", "tcp://10.0.1.1:7463"),
+        ("tls", "tls://[::]:7464", "tls://10.0.1.1:7464"),
+        ("ws", "ws://[::]:7465", "ws://10.0.1.1:7465"),
+        ("wss", "wss://[::]:7466", "wss://10.0.1.1:7466?key=c0ffee"),
+        ("quic", "quic://[::]:7464", "quic://10.0.1.1:7464"),
+        ("unix", "unix:///run/bench/3/0/peers.sock", "unix:///run/bench/3/0/peers.sock"),
+    ] {
+        let settings: toml::Table = transport::settings(name).unwrap().parse().unwrap();
+        let uri = settings["peering"]["listen"][0].as_str().unwrap();
+        assert_eq!(transport::listen_at(uri, directory), listen);
+        assert_eq!(transport::dial(uri, directory, address, "c0ffee").as_deref(), Some(dial));
+        assert_eq!(transport::uses_cables(uri), name != "unix");
+        // What a host is told has to be what the daemon understands.
+        assert!(listen.parse::<pinecone::config::ListenUri>().is_ok() && scheme_of(dial) == scheme_of(listen));
+    }
+    assert_eq!(transport::settings("sctp"), None);
+    let with_options = "tls://192.0.2.1:7464?password=0123456789abcdef";
+    assert_eq!(transport::dial(with_options, directory, address, "").as_deref(), Some("tls://10.0.1.1:7464"));
+    assert_eq!(transport::dial("nonsense", directory, address, ""), None);
+}
+
+fn scheme_of(uri: &str) -> &str {
+    uri.split("://").next().unwrap()
 }

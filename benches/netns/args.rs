@@ -11,7 +11,8 @@ use crate::cases::{CASES, Case};
 #[command(name = "netns")]
 pub(crate) struct Args {
     /// Peers to compare, in this order: plain, pump, pump-vnet, pump-relay, ours, yggdrasil, mycelium. `ours:PATH` is a pineconed built
-    /// elsewhere, `ours@NAME` one with the lines of --ours-config NAME, `LABEL=ours:PATH@NAME` both, under a name of your choice.
+    /// elsewhere, `ours@NAME` one with the lines of --ours-config NAME, `LABEL=ours:PATH@NAME` both, under a name of your choice. `ours@tcp`,
+    /// `ours@tls`, `ours@ws`, `ours@wss`, `ours@quic` and `ours@unix` need no --ours-config: their peerings take that transport.
     #[arg(long, value_delimiter = ',', default_value = "plain,pump,pump-vnet,ours,yggdrasil,mycelium")]
     pub(crate) peers: Vec<String>,
     /// Cases to measure (default: all).
@@ -27,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) quick: bool,
     /// NAME=TOML: settings of `ours@NAME`, as dotted keys separated by `;`, e.g. `small=tun.mtu = 1400`, or
-    /// `tls=peering.listen = ["tls://[::]:7464"]`, which is dialled too. May be repeated.
+    /// `tls=peering.listen = ["tls://[::]:7464"]`, whose first place is dialled too. May be repeated.
     #[arg(long, value_name = "NAME=TOML")]
     pub(crate) ours_config: Vec<String>,
     /// Congestion control of the peers' own TCP connections: the kernel's default here may be anything.

@@ -8,7 +8,7 @@
 //! that gets slower or busier does so for everybody. What is reported is medians, and the median of the rounds' own ratios.
 //!
 //! Support: `bed` (hosts in a line), `overlay` (the processes of a peer), `tools` (iperf3, ping, datagrams), `account` (processor time
-//! and memory), `readings`, `parse`, `stats` and `table` (pure; tested by `tests/bench_netns.rs`), `report` (files). The namespaces and cables are
+//! and memory), `readings`, `parse`, `stats`, `table` and `transport` (pure; tested by `tests/bench_netns.rs`), `report` (files). The namespaces and cables are
 //! those of the tests (`tests/netns`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a measurement fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "what is measured is the real clock")]
@@ -43,6 +43,7 @@ mod rounds;
 mod stats;
 mod table;
 mod tools;
+mod transport;
 
 use std::process::ExitCode;
 

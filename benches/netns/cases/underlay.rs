@@ -19,6 +19,9 @@ const FLOWS: u32 = 4;
 
 /// One stream over a cable that loses packets at random.
 pub(crate) fn loss(peer: &dyn Peer, settings: &Settings) -> Vec<Reading> {
+    if is_none_of_its_business(peer) {
+        return Vec::new();
+    }
     let bed = Bed::line(2, &settings.underlay_cc);
     // Otherwise what is lost is a whole 64 KB segment and not a packet: cut where the packets are made, as a real interface does.
     for end in &bed.links[0].ends {
@@ -36,6 +39,9 @@ pub(crate) fn loss(peer: &dyn Peer, settings: &Settings) -> Vec<Reading> {
 
 /// Several streams over slow cables: how much of the rate arrives, and how long everybody else waits for it.
 pub(crate) fn rate(peer: &dyn Peer, settings: &Settings) -> Vec<Reading> {
+    if is_none_of_its_business(peer) {
+        return Vec::new();
+    }
     RATES.iter().flat_map(|rate| at_rate(*rate, peer, settings)).collect()
 }
 
@@ -55,6 +61,15 @@ fn at_rate(mbps: u64, peer: &dyn Peer, settings: &Settings) -> Vec<Reading> {
     readings.extend(pings.readings(&named("ping under load")));
     readings.push(pings.answered(&named("pings answered")));
     readings
+}
+
+/// Whether the peer takes no cable, which is said then.
+fn is_none_of_its_business(peer: &dyn Peer) -> bool {
+    let is_not = !peer.uses_cables();
+    if is_not {
+        eprintln!("!!! SKIPPED {}: its peerings take no cable", peer.name());
+    }
+    is_not
 }
 
 /// Limits both directions of a cable.

@@ -35,6 +35,11 @@ pub(crate) trait Peer {
     fn is_ours(&self) -> bool {
         false
     }
+
+    /// Whether its connections go over the cables; otherwise nothing that happens to those concerns it.
+    fn uses_cables(&self) -> bool {
+        true
+    }
 }
 
 /// A peer on one host.

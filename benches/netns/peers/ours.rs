@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::{Node, Peer};
 use crate::bed::{Bed, forward, write_private};
 use crate::daemon::{public_key, seeds_by_key};
-use crate::lab::End;
+use crate::transport;
 
 /// One pineconed.
 pub(crate) struct Ours {
@@ -32,29 +32,42 @@ impl Ours {
         if let Some(name) = config {
             let named = configs.iter().filter_map(|text| text.split_once('='));
             let text = named.filter(|(other, _)| *other == name).map(|(_, text)| text).next();
+            let text = text.map(str::to_owned).or_else(|| transport::settings(name));
             let text = text.ok_or_else(|| format!("{label}: no --ours-config {name}=…"))?;
             settings = text.replace(';', "\n").parse().map_err(|error| format!("--ours-config {name}: {error}"))?;
         }
         Ok(Self { label, binary, settings })
     }
 
-    /// Where the daemon at this end listens: at the first place that the settings name, so that they can choose another transport.
-    fn uri(&self, end: &End) -> String {
-        let listen = self.settings.get("peering").and_then(|peering| peering.get("listen")?.get(0)?.as_str());
-        let parts = listen.and_then(|uri| Some((uri.split_once("://")?.0, uri.rsplit_once(':')?.1)));
-        parts.map_or_else(|| end.uri(), |(scheme, port)| format!("{scheme}://{}:{port}", end.v4))
+    /// The first place where the settings say to listen, so that they can choose another transport.
+    fn listen(&self) -> Option<&str> {
+        self.settings.get("peering").and_then(|peering| peering.get("listen")?.get(0)?.as_str())
     }
 
-    fn configuration(&self, bed: &Bed, n: usize) -> Table {
+    /// How the host before host `n` is dialled, over the cable between them if the transport takes it.
+    fn dials(&self, bed: &Bed, seeds: &[u8], n: usize) -> Option<String> {
+        let other = n.checked_sub(1)?;
+        let (end, key) = (&bed.links[other].ends[0], public_key(seeds[other]).to_string());
+        let uri = transport::dial(self.listen()?, &bed.directory_of(other), end.v4, &key);
+        Some(uri.unwrap_or_else(|| end.uri()))
+    }
+
+    fn configuration(&self, bed: &Bed, seeds: &[u8], n: usize) -> Table {
         let directory = bed.directory_of(n);
+        let listen = self.listen().map(|uri| transport::listen_at(uri, &directory));
         let directory = directory.display();
-        let peers: Vec<_> = n.checked_sub(1).map(|link| self.uri(&bed.links[link].ends[0])).into_iter().collect();
+        let default = || Some(bed.links[n.checked_sub(1)?].ends[0].uri());
+        let peers: Vec<_> = self.dials(bed, seeds, n).or_else(default).into_iter().collect();
         let text = format!(
             "node.private_key_file = \"{directory}/node.key\"\npeering.peers = {peers:?}\ndiscovery.enabled = false\n\
              control.socket = \"{directory}/control.sock\"\nfirewall.inbound = \"open\"\n"
         );
         let mut table = text.parse().expect("our own text");
         merge(&mut table, &self.settings);
+        let peering = table.get_mut("peering").and_then(Value::as_table_mut).expect("our own text");
+        if let (Some(Value::Array(all)), Some(uri)) = (peering.get_mut("listen"), listen) {
+            all[0] = uri.into();
+        }
         table
     }
 }
@@ -70,11 +83,11 @@ impl Peer for Ours {
 
     fn nodes(&self, bed: &Bed) -> Vec<Node> {
         let seeds = seeds_by_key(bed.hosts.len() as u8);
-        let node = |(n, seed): (usize, u8)| {
+        let node = |(n, &seed): (usize, &u8)| {
             let directory = bed.directory_of(n);
             write_private(&directory.join("node.key"), &format!("{seed:02x}").repeat(32));
             let file = directory.join("pineconed.toml");
-            let text = toml::to_string(&self.configuration(bed, n)).expect("a table is TOML");
+            let text = toml::to_string(&self.configuration(bed, &seeds, n)).expect("a table is TOML");
             std::fs::write(&file, text).expect("/run is ours");
             let mut command = Command::new(&self.binary);
             command.arg("--config").arg(file);
@@ -82,11 +95,15 @@ impl Peer for Ours {
             let key = public_key(seed);
             Node { command: Some(command), address: Address::of(&key).ip(), subnet: Some(Subnet::of(&key).ip()) }
         };
-        seeds.into_iter().enumerate().map(node).collect()
+        seeds.iter().enumerate().map(node).collect()
     }
 
     fn is_ours(&self) -> bool {
         true
+    }
+
+    fn uses_cables(&self) -> bool {
+        self.listen().is_none_or(transport::uses_cables)
     }
 }
 
