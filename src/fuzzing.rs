@@ -29,8 +29,10 @@ pub type Target = fn(&[u8]);
 /// Every target by its name, which is also that of its file and its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
     ("announcement", announcement),
+    ("beacon", beacon),
     ("bootstrap", bootstrap),
     ("broadcast", broadcast),
+    ("certificate", certificate),
     ("coords", coords),
     ("dns", dns),
     ("fragment", fragment),
@@ -40,16 +42,22 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("node", node),
     ("notice", notice),
     ("path_request", path_request),
+    ("proof", proof),
     ("proxy", proxy),
     ("route", route),
     ("route_message", route_message),
     ("session", session),
+    ("websocket", websocket),
 ];
 
+pub use crate::discovery::fuzz_body::fuzz_beacon as beacon;
 pub use crate::dns::fuzz_body::fuzz_dns as dns;
+pub use crate::link::fuzz_body::fuzz_proof as proof;
 pub use crate::node::fuzz_body::fuzz_node as node;
 pub use crate::proxy::fuzz_body::fuzz_proxy as proxy;
 pub use crate::session::fuzz_body::{fuzz_route_message as route_message, fuzz_session_message as session};
+pub use crate::shell::transport::tls::fuzz_body::fuzz_certificate as certificate;
+pub use crate::shell::transport::ws::fuzz_body::fuzz_websocket as websocket;
 
 static OWN: LazyLock<Keypair> = LazyLock::new(|| Keypair::from_seed(&Seed([1; 32])));
 static PEER: LazyLock<Keypair> = LazyLock::new(|| Keypair::from_seed(&Seed([2; 32])));

@@ -8,6 +8,8 @@
 //!
 //! *The shell* does everything and decides nothing: it moves bytes between the operating system and the pure half.
 //!
+//! Behind both stands what fuzzers call: the decoders of either.
+//!
 //! Modules are listed in the order of their layers; a module uses only those above it. `tests/layering.rs` enforces both rules.
 
 // What integration tests share, they share with the unit tests that read the same golden vectors.
@@ -39,6 +41,7 @@ pub mod proxy;
 pub mod metrics;
 pub mod control;
 pub mod sim;
-pub mod fuzzing;
 // ── shell: side effects ──────────────────────────────────────────────────────────────────────────────────────────────
 pub mod shell;
+// ── for fuzzers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+pub mod fuzzing;

@@ -16,6 +16,7 @@
 //! it come to two peerings nevertheless, both keep the same one: see [`Discovery::handle_peering_up`].
 
 mod beacon;
+pub(crate) mod fuzz_body;
 mod interface;
 mod neighbour;
 mod peering;

@@ -14,6 +14,7 @@
 mod carrier;
 mod deframer;
 pub mod fragment;
+pub(crate) mod fuzz_body;
 mod hello;
 pub mod loss;
 mod password;

@@ -3,6 +3,7 @@
 //! A peering's bytes travel in binary messages, whose boundaries mean nothing. So [`WsStream`] is a stream of bytes like any other,
 //! and the peering above it is the same as over TCP. [`upgrade`] is the HTTP before it.
 
+pub(crate) mod fuzz_body;
 mod upgrade;
 
 use std::io::{self, IoSlice};

@@ -64,7 +64,9 @@ pub(crate) fn peer_key(certificates: &[CertificateDer<'_>]) -> Option<PublicKey>
     let key = PublicKey(spki.as_ref().strip_prefix(&SPKI_PREFIX)?.try_into().ok()?);
     let name = ServerName::try_from(node_name(&key)).ok()?;
     verify_server_name(&certificate, &name).ok()?;
-    Some(key)
+    // Made from this key, and not for whatever stands before the zone.
+    let any = ServerName::try_from(format!("any.{ZONE}")).ok()?;
+    verify_server_name(&certificate, &any).is_err().then_some(key)
 }
 
 /// The node as the encoder sees it: it signs, and does not hand out its private key.
@@ -120,7 +122,7 @@ mod tests {
     fn a_certificate_with_another_name_is_not_that_of_a_node() {
         let keypair = pair(1);
         let issuer = Issuer { keypair: &keypair, key: keypair.public() };
-        for name in ["pinecone.example".to_owned(), node_name(&pair(2).public())] {
+        for name in ["pinecone.example".to_owned(), node_name(&pair(2).public()), format!("*.{ZONE}")] {
             let certificate = CertificateParams::new([name]).unwrap();
             assert_eq!(peer_key(&[certificate.self_signed(&issuer).unwrap().into()]), None);
         }

@@ -4,6 +4,7 @@
 //! reasons. What a handshake leaves behind is [`Carrier::Channel`]: the peer's key, and a value that names this channel and no other.
 
 mod certificate;
+pub(crate) mod fuzz_body;
 mod signer;
 mod stream;
 #[cfg(test)]
