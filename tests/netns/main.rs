@@ -6,13 +6,14 @@
 //! run one and how to look at a failure.
 //!
 //! Support: `sandbox` (where a test runs), `wait` (deadlines instead of sleeps), `lab` (hosts, links, cuts), `daemon` (one
-//! daemon and its `pineconectl`), `delay` (slow cables), `mesh` (ready-made networks), `traffic` (pings and transfers), `packets` (capture and
+//! daemon and its `pineconectl`), `delay` (slow cables), `hosts_file` (names of the underlay), `mesh` (ready-made networks), `traffic` (pings and transfers), `packets` (capture and
 //! injection). Tests: all other modules.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "these tests watch the real clock")]
 
 mod daemon;
 mod delay;
+mod hosts_file;
 mod lab;
 mod mesh;
 mod packets;
@@ -21,7 +22,9 @@ mod traffic;
 mod wait;
 
 mod changes;
+mod dialling;
 mod encrypted;
+mod floods;
 mod host;
 mod hostile;
 mod icmp;
@@ -36,4 +39,5 @@ mod quic;
 mod reach;
 mod routes;
 mod reload;
+mod transports;
 mod underlay;
