@@ -27,6 +27,9 @@ pub struct Clock {
     /// When set, time is the runtime's since then: tests pause and advance that.
     #[cfg(test)]
     runtime: Option<tokio::time::Instant>,
+    /// When set, how long the machine was asleep since boot, in seconds: tests put it to sleep.
+    #[cfg(test)]
+    asleep: Option<&'static std::sync::atomic::AtomicU64>,
 }
 
 impl Clock {
@@ -38,7 +41,13 @@ impl Clock {
     /// A clock that follows the runtime's own, which may be paused.
     #[cfg(test)]
     pub(crate) fn of_runtime() -> Self {
-        Self { runtime: Some(tokio::time::Instant::now()) }
+        Self { runtime: Some(tokio::time::Instant::now()), asleep: None }
+    }
+
+    /// The same, on a machine that was asleep for so many seconds.
+    #[cfg(test)]
+    pub(crate) fn of_a_machine_that_sleeps(asleep: &'static std::sync::atomic::AtomicU64) -> Self {
+        Self { asleep: Some(asleep), ..Self::of_runtime() }
     }
 
     /// Time since boot, with the time asleep.
@@ -68,7 +77,16 @@ impl Clock {
 
     /// Starts watching for the machine's sleep.
     pub fn slept(&self) -> SleepWatch {
-        SleepWatch { asleep: asleep_since_boot() }
+        SleepWatch { asleep: self.asleep_since_boot(), clock: *self }
+    }
+
+    /// The boot-time clock runs on during sleep, the monotonic one does not.
+    fn asleep_since_boot(&self) -> Duration {
+        #[cfg(test)]
+        if let Some(asleep) = self.asleep {
+            return Duration::from_secs(asleep.load(std::sync::atomic::Ordering::Relaxed));
+        }
+        read(ClockId::CLOCK_BOOTTIME).saturating_since(read(ClockId::CLOCK_MONOTONIC))
     }
 }
 
@@ -76,12 +94,13 @@ impl Clock {
 #[derive(Debug)]
 pub struct SleepWatch {
     asleep: Duration,
+    clock: Clock,
 }
 
 impl SleepWatch {
     /// How long the machine slept since the last call, if it was long enough to matter.
     pub fn check(&mut self) -> Option<Duration> {
-        let before = std::mem::replace(&mut self.asleep, asleep_since_boot());
+        let before = std::mem::replace(&mut self.asleep, self.clock.asleep_since_boot());
         Some(self.asleep.saturating_sub(before)).filter(|span| *span >= NOTICEABLE_SLEEP)
     }
 }
@@ -94,11 +113,6 @@ pub fn random_seed() -> std::io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(std::io::Error::from)?;
     Ok(seed)
-}
-
-/// The boot-time clock runs on during sleep, the monotonic one does not.
-fn asleep_since_boot() -> Duration {
-    read(ClockId::CLOCK_BOOTTIME).saturating_since(read(ClockId::CLOCK_MONOTONIC))
 }
 
 fn read(clock: ClockId) -> Instant {

@@ -343,3 +343,30 @@ fn to_io(error: rtnetlink::Error) -> io::Error {
         other => io::Error::other(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    type Payload = NetlinkPayload<RouteNetlinkMessage>;
+
+    fn route(to: u8, gateway: Ipv4Addr, kind: fn(RouteMessage) -> RouteNetlinkMessage) -> Payload {
+        let builder = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix([10, 0, 0, 0].into(), to);
+        NetlinkPayload::InnerMessage(kind(builder.gateway(gateway).output_interface(2).build()))
+    }
+
+    #[test]
+    fn a_default_route_is_a_change_when_it_comes_and_when_it_goes_and_not_when_it_is_refreshed() {
+        let mut known = DefaultRoutes::new();
+        let mut is_change = |event: &Payload| note_default_route(&mut known, event);
+        let [one, other] = [1, 2].map(|last| Ipv4Addr::new(192, 0, 2, last));
+        assert!(!is_change(&route(8, one, RouteNetlinkMessage::NewRoute)), "not a default route");
+        assert!(is_change(&route(0, one, RouteNetlinkMessage::NewRoute)));
+        assert!(!is_change(&route(0, one, RouteNetlinkMessage::NewRoute)));
+        assert!(is_change(&route(0, other, RouteNetlinkMessage::NewRoute)));
+        assert!(is_change(&route(0, one, RouteNetlinkMessage::DelRoute)));
+        assert!(!is_change(&NetlinkPayload::Noop));
+    }
+}

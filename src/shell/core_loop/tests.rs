@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -43,6 +44,8 @@ struct Options {
     limits: Limits,
     allowed: AllowedKeys,
     network: Snapshot,
+    /// How long the machine was asleep, in seconds.
+    asleep: Option<&'static AtomicU64>,
 }
 
 impl Daemon {
@@ -51,7 +54,7 @@ impl Daemon {
     }
 
     fn start_with(seed: u8, options: Options) -> Self {
-        let clock = Clock::of_runtime();
+        let clock = options.asleep.map_or_else(Clock::of_runtime, Clock::of_a_machine_that_sleeps);
         let keypair = Arc::new(Keypair::from_seed(&Seed([seed; 32])));
         let config = NodeConfig { mtu: 1_280, firewall: Policy::Open, ..NodeConfig::default() };
         let unix = UnixMillis(1_700_000_000_000);
@@ -342,6 +345,48 @@ async fn peers_are_added_shown_and_removed_while_running() {
     assert!(matches!(a.ask(Request::PeerRemove { uri: uri.clone() }).await, Ok(Answer::Done)));
     assert_eq!(a.ask(Request::PeerRemove { uri }).await.unwrap_err().kind, FailureKind::NotThere);
     assert!(a.peers().await.waiting.is_empty());
+}
+
+/// Waits until the peer that is away has had another attempt than those so far, and says how long that took.
+async fn next_attempt(daemon: &Daemon) -> Duration {
+    let failures = daemon.peers().await.waiting[0].failures;
+    let start = tokio::time::Instant::now();
+    let tried = async {
+        while daemon.peers().await.waiting[0].failures == failures {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(2 * DEADLINE, tried).await.unwrap();
+    start.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_wait_for_a_peer_ends_when_the_network_changes_and_when_the_machine_wakes_up() {
+    static ASLEEP: AtomicU64 = AtomicU64::new(7);
+    let a = Daemon::start_with(1, Options { asleep: Some(&ASLEEP), ..Options::default() });
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    a.connect(near, "192.0.2.1").await;
+    far.write_all(&hello(&Keypair::from_seed(&Seed([9; 32])))).await.unwrap();
+    a.has_peers(1).await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let uri: PeerUri = format!("tcp://127.0.0.1:{port}").parse().unwrap();
+    assert!(matches!(a.ask(Request::PeerAdd { uri }).await, Ok(Answer::Done)));
+    for wakes_up in [false, true] {
+        // After half an hour it is dialled once a minute.
+        let long = Duration::from_secs(30);
+        tokio::time::sleep(60 * long).await;
+        while next_attempt(&a).await < long {}
+        assert!(a.peers().await.waiting[0].next_attempt_seconds.unwrap() > long.as_secs_f64());
+        if wakes_up {
+            // Whoever is our peer has taken us for dead meanwhile.
+            ASLEEP.fetch_add(3_600, Ordering::Relaxed);
+            a.has_peers(0).await;
+        } else {
+            a.network.send(Arc::default()).await.unwrap();
+        }
+        let waited = next_attempt(&a).await;
+        assert!(waited < Duration::from_secs(5), "{waited:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
