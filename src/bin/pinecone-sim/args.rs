@@ -113,7 +113,8 @@ pub(crate) struct BenchArgs {
     /// Seeds per measurement.
     #[arg(long, default_value_t = 5)]
     pub(crate) seeds: u64,
-    /// Sets of graphs: small, mid, real, big, huge, mobility. Repeat for several; default: all but huge.
+    /// Sets of graphs: small, mid, real, big, huge, mobility, routes (with source routes and without). Repeat for several; default: all but huge and
+    /// routes.
     #[arg(long, value_enum)]
     pub(crate) set: Vec<crate::bench::Set>,
     /// Where to write the report (Markdown), with its pictures in a directory of its name beside it.

@@ -1,4 +1,4 @@
-//! `pinecone-sim bench`: all measurements on all graphs, for both routers, and the report.
+//! `pinecone-sim bench`: all measurements on all graphs, for two routers each, and the report.
 //!
 //! Each result goes into a file as soon as it is there, and what is there is not measured again: a bench of hours can be interrupted, and
 //! a set of graphs be added later.
@@ -36,12 +36,18 @@ pub(crate) enum Set {
     Real,
     /// Every trace of the directory `mobility`.
     Mobility,
+    /// What flows see with source routes and without: small graphs, real ones of some hundred nodes, and the traces of `mobility`.
+    Routes,
 }
 
 const SMALL: &[&str] = &["line-00050", "grid4-00049", "mnl-rtree-0050"];
 const MID: &[&str] = &["grid4-01024", "er-01000-s1", "ba-01000-s1", "rgg-01000-s1", "isp-01000-s1", "cluster-01000-s1"];
 const BIG: &[&str] = &["grid4-04900", "er-05000-s1", "ba-05000-s1", "rgg-05000-s1", "isp-05000-s1"];
 const HUGE: &[&str] = &["ba-20000-s1"];
+/// Where source routes are compared with none, besides the small graphs and the traces.
+const ROUTES: &[&str] = &["freifunk-leipzig", "freifunk-bielefeld"];
+/// The set of that comparison, as results name it: they are in tables of their own.
+pub(crate) const ROUTES_SET: &str = "routes";
 
 /// Seconds that the steps of a mobility trace last.
 const STEPS: [u64; 2] = [10, 1];
@@ -49,7 +55,7 @@ const STEPS: [u64; 2] = [10, 1];
 impl Set {
     /// The files, by name.
     fn files(self, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
-        let synthetic = |names: &[&str]| {
+        let synthetic = |names: &[&str]| -> anyhow::Result<Vec<PathBuf>> {
             let path = |name: &&str| directory.join("synthetic").join(format!("{name}.txt"));
             Ok(names.iter().map(path).collect())
         };
@@ -60,11 +66,21 @@ impl Set {
             Self::Huge => synthetic(HUGE),
             Self::Real => all_files(&directory.join("real")),
             Self::Mobility => all_files(&directory.join("mobility")),
+            Self::Routes => {
+                let real = ROUTES.iter().map(|name| directory.join("real").join(format!("{name}.txt")));
+                let moving = all_files(&directory.join("mobility"))?;
+                Ok(synthetic(SMALL)?.into_iter().chain(real).chain(moving).collect())
+            }
         }
     }
 
-    /// What is measured on them.
-    fn experiments(self) -> &'static [Experiment] {
+    /// Which routers are compared on them.
+    fn modes(self) -> [Mode; 2] {
+        if self == Self::Routes { [Mode::NoRoutes, Mode::Improved] } else { [Mode::Strict, Mode::Improved] }
+    }
+
+    /// What is measured on one of them, which is a trace or a graph.
+    fn experiments(self, is_trace: bool) -> &'static [Experiment] {
         use Experiment as E;
         match self {
             Self::Small | Self::Mid | Self::Real => &[
@@ -82,7 +98,8 @@ impl Set {
             ],
             Self::Big => &[E::Lifecycle, E::Crash],
             Self::Huge => &[E::Lifecycle],
-            Self::Mobility => &[E::Mobility],
+            Self::Routes if !is_trace => &[E::Routes, E::RootLoss, E::BusiestLoss, E::Crash, E::Latency, E::Lifecycle],
+            Self::Mobility | Self::Routes => &[E::Mobility],
         }
     }
 }
@@ -126,7 +143,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
                 eprintln!("{}: left out, more than {} nodes", path.display(), args.max_nodes.unwrap_or_default());
                 continue;
             }
-            wanted.extend(jobs_for(set, &path, args.seeds));
+            wanted.extend(jobs_for(set, &path, steps.len() > 1, args.seeds));
             graphs.insert(path, steps);
         }
     }
@@ -159,12 +176,12 @@ fn default_sets() -> Vec<Set> {
     vec![Set::Small, Set::Mid, Set::Big, Set::Real, Set::Mobility]
 }
 
-fn jobs_for(set: Set, path: &Path, seeds: u64) -> Vec<Job> {
+fn jobs_for(set: Set, path: &Path, is_trace: bool, seeds: u64) -> Vec<Job> {
     let graph = stem(path);
-    let steps: &[u64] = if set == Set::Mobility { &STEPS } else { &[0] };
+    let steps: &[u64] = if is_trace { &STEPS } else { &[0] };
     let mut jobs = Vec::new();
-    for experiment in set.experiments() {
-        for mode in [Mode::Strict, Mode::Improved] {
+    for experiment in set.experiments(is_trace) {
+        for mode in set.modes() {
             for step in steps {
                 let graph = if *step > 0 { format!("{graph}, {step} s steps") } else { graph.clone() };
                 jobs.extend((1..=seeds).map(|seed| Job {

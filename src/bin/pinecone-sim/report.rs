@@ -1,6 +1,7 @@
 //! The report on routing quality: tables of all results, for both routers side by side.
 //!
-//! Everything between two marks in the file is written anew; what people wrote around it stays.
+//! Everything between two marks in the file is written anew; what people wrote around it stays. What source routes are worth stands between marks of
+//! its own, in a file that has them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,10 +12,11 @@ use anyhow::{Context, ensure};
 use pinecone::sim::metrics::Experiment;
 
 use crate::album;
-use crate::bench::Line;
+use crate::bench::{Line, ROUTES_SET};
 
-const BEGIN: &str = "<!-- results: begin -->";
-const END: &str = "<!-- results: end -->";
+/// The marks between which the tables stand that compare routers, and those with source routes and without.
+const RESULTS: (&str, &str) = ("<!-- results: begin -->", "<!-- results: end -->");
+const ROUTES: (&str, &str) = ("<!-- routes: begin -->", "<!-- routes: end -->");
 
 /// A table: its heading, where its numbers come from, and its columns as (name of the value, heading, target).
 struct Table {
@@ -168,23 +170,114 @@ const TABLES: &[Table] = &[
     },
 ];
 
+const ROUTES_TABLES: &[Table] = &[
+    Table {
+        heading: "7 by flows: the time of a packet over the least possible, links of 1 to 50 ms",
+        experiment: Experiment::Routes,
+        columns: &[
+            ("on_route_pct", "on a route, %", "-"),
+            ("flow_stretch_mean", "mean", "-"),
+            ("flow_stretch_p95", "p95", "-"),
+            ("flow_stretch_p99", "p99", "-"),
+            ("lost_steady_pct", "lost, %", "0"),
+            ("duplicates", "twice", "0"),
+            ("traffic_bytes_per_s", "B/s a node", "-"),
+        ],
+    },
+    Table {
+        heading: "4 by flows: 5 % of the nodes crash that are no end of one",
+        experiment: Experiment::Routes,
+        columns: &[
+            ("crash_lost_mean", "packets lost, mean", "-"),
+            ("crash_lost_max", "most", "-"),
+            ("crash_outage_p95_s", "longest outage, p95, s", "-"),
+            ("crash_outage_max_s", "max", "-"),
+        ],
+    },
+    Table {
+        heading: "5 by flows: the root goes",
+        experiment: Experiment::RootLoss,
+        columns: &[
+            ("lost_other_mean", "packets lost, other flows", "0"),
+            ("lost_other_max", "most", "-"),
+            ("lost_through_mean", "flows through it", "2"),
+            ("outage_other_max_s", "longest outage, s", "-"),
+        ],
+    },
+    Table {
+        heading: "5 by flows: the busiest node goes",
+        experiment: Experiment::BusiestLoss,
+        columns: &[
+            ("lost_other_mean", "packets lost, other flows", "0"),
+            ("lost_through_mean", "flows through it", "2"),
+            ("lost_through_max", "most", "-"),
+            ("outage_through_max_s", "longest outage, s", "-"),
+        ],
+    },
+    Table {
+        heading: "6: nodes move",
+        experiment: Experiment::Mobility,
+        columns: &[
+            ("flow_arrival_pct", "flows, %", "-"),
+            ("outage_p95_s", "outage p95, s", "0.3"),
+            ("outage_max_s", "max", "-"),
+            ("arrival_pct", "pings answered, %", "85 - 99.5"),
+        ],
+    },
+    Table {
+        heading: "4 by single frames, which take no route",
+        experiment: Experiment::Crash,
+        columns: &[
+            ("steady_0.2s_pct", "crash: by coordinates +0.2 s, %", "90"),
+            ("steady_1s_pct", "+1 s", "99"),
+            ("first_1s_pct", "by key +1 s", "99"),
+        ],
+    },
+    Table {
+        heading: "7, 8 by single frames",
+        experiment: Experiment::Lifecycle,
+        columns: &[
+            ("stretch_mean", "by coordinates, mean", "1.03 - 1.3"),
+            ("first_stretch_mean", "by key, mean", "2.0"),
+        ],
+    },
+];
+
 /// Writes the tables into the file, between its marks if it has them.
 pub(crate) fn write(path: &Path, lines: &[Line]) -> anyhow::Result<()> {
     let old = if path.exists() {
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
     } else {
-        format!("# Routing quality\n\n{BEGIN}\n{END}\n")
+        format!("# Routing quality\n\n{}\n{}\n", RESULTS.0, RESULTS.1)
     };
-    let (before, rest) = old.split_once(BEGIN).with_context(|| format!("{} has no line {BEGIN}", path.display()))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("{} has no line {END}", path.display()))?;
-    let mut text = format!("{before}{BEGIN}\n");
-    for table in TABLES {
-        table.write(lines, &mut text)?;
+    let (with_routes, lines): (Vec<Line>, Vec<Line>) =
+        lines.iter().cloned().partition(|line| line.job.set == ROUTES_SET);
+    let mut text = old;
+    // Who has measured only one of the two does not wipe out the other.
+    if !lines.is_empty() {
+        let mut tables = tables(TABLES, ["strict", "improved"], &lines)?;
+        illustrate(path, &lines, &mut tables)?;
+        text = between(&text, RESULTS, &tables)
+            .with_context(|| format!("{} has no line {}", path.display(), RESULTS.0))?;
     }
-    illustrate(path, lines, &mut text)?;
-    text += END;
-    text += after;
+    if !with_routes.is_empty() {
+        let tables = tables(ROUTES_TABLES, ["no-routes", "improved"], &with_routes)?;
+        text = between(&text, ROUTES, &tables).unwrap_or(text);
+    }
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn tables(tables: &[Table], modes: [&str; 2], lines: &[Line]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    tables.iter().try_for_each(|table| table.write(lines, modes, &mut text))?;
+    Ok(text)
+}
+
+/// A text with something else between two marks; `None` if it has not both.
+fn between(text: &str, (begin, end): (&str, &str), middle: &str) -> Option<String> {
+    let (before, rest) = text.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{begin}\n{middle}{end}{after}"))
 }
 
 /// Draws the pictures beside the report, into a directory with its name, and shows them in it.
@@ -204,7 +297,8 @@ fn illustrate(path: &Path, lines: &[Line], out: &mut String) -> anyhow::Result<(
 }
 
 impl Table {
-    fn write(&self, lines: &[Line], out: &mut String) -> anyhow::Result<()> {
+    /// Each cell shows the two routers of these names.
+    fn write(&self, lines: &[Line], modes: [&str; 2], out: &mut String) -> anyhow::Result<()> {
         let mut graphs: BTreeMap<(usize, &str), Vec<&Line>> = BTreeMap::new();
         for line in lines.iter().filter(|line| line.job.experiment == self.experiment) {
             graphs.entry((line.nodes, &line.job.graph)).or_default().push(line);
@@ -219,9 +313,8 @@ impl Table {
         for ((nodes, graph), lines) in graphs {
             let seeds: BTreeSet<u64> = lines.iter().map(|line| line.job.seed).collect();
             let cells = self.columns.iter().map(|(name, ..)| {
-                let strict = mean(&lines, "strict", name);
-                let improved = mean(&lines, "improved", name);
-                format!(" {strict} → **{improved}** |")
+                let [before, after] = modes.map(|mode| mean(&lines, mode, name));
+                format!(" {before} → **{after}** |")
             });
             writeln!(out, "| {graph} | {nodes} | {} |{}", seeds.len(), cells.collect::<String>())?;
         }
