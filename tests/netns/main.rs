@@ -37,6 +37,7 @@ mod policy;
 mod prefix;
 mod quic;
 mod reach;
+mod ring;
 mod routes;
 mod reload;
 mod transports;
