@@ -266,6 +266,8 @@ fn main() {
         hub.fill(count);
         let cases = hub.frames_by_key();
         hub.measure(&mut c, BenchmarkId::new("routes", count), "by key", &cases);
+        let cases = hub.frames_by_coordinates();
+        hub.measure(&mut c, BenchmarkId::new("routes", count), "by coordinates", &cases);
         let cases = hub.frames_by_route(4);
         hub.measure_routed(&mut c, BenchmarkId::new("routes", count), &cases);
     }
