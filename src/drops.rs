@@ -79,6 +79,8 @@ drop_reasons! {
     RouteBroken = "route_broken",
     /// A sealed frame with a label that we did not hand out, or not lately.
     UnknownLabel = "unknown_label",
+    /// A path request, or something else about routes, while session.source_routes is false.
+    RoutesRefused = "routes_refused",
     /// The peering's queue is full.
     QueueFull = "queue_full",
     /// The peering went away with the frame in its queue.

@@ -94,7 +94,7 @@ keys! {
         listen = Reload, peers = Reload, require_authenticated = Reload, proxy = Reload, fwmark = Restart,
         tls_ca_file = Restart, allowed_keys = Reload, max_inbound = Reload, max_inbound_per_source = Reload,
     }
-    session: SessionSection { password_file = Reload, cipher = Reload, seal_sources = Restart }
+    session: SessionSection { password_file = Reload, cipher = Reload, source_routes = Reload, seal_sources = Restart }
     discovery: DiscoverySection { enabled = Reload, interfaces = Reload, interface = Reload }
     firewall: FirewallSection { inbound = Reload }
     dns: DnsSection { enabled = Reload, systemd_resolved = Restart, names = Reload }

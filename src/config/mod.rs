@@ -160,6 +160,8 @@ pub struct SessionSection {
     pub password_file: Option<PathBuf>,
     /// What packets are sealed with.
     pub cipher: SessionCipher,
+    /// Whether packets take source routes.
+    pub source_routes: bool,
     /// Whether frames by source routes show relays a label instead of both ends' keys.
     pub seal_sources: bool,
 }
@@ -242,7 +244,7 @@ impl Default for NodeSection {
 
 impl Default for SessionSection {
     fn default() -> Self {
-        Self { password_file: None, cipher: SessionCipher::default(), seal_sources: true }
+        Self { password_file: None, cipher: SessionCipher::default(), source_routes: true, seal_sources: true }
     }
 }
 

@@ -127,7 +127,8 @@ impl Node {
         match port.and_then(|port| self.peerings.get(&port)) {
             Some(peering) if peering.is_slow() => {
                 let nowhere = Coords::default();
-                let overhead = frame::traffic_overhead(coords.unwrap_or(&nowhere), self.router.coords());
+                let ordinary = frame::traffic_overhead(coords.unwrap_or(&nowhere), self.router.coords());
+                let overhead = self.routes.overhead(to, ordinary);
                 peering.frame_len.saturating_sub(overhead + PACKET_OVERHEAD)
             }
             _ => usize::MAX,
@@ -163,7 +164,8 @@ impl Node {
         let nowhere = Coords::default();
         let overhead = frame::traffic_overhead(self.coords_for(to).unwrap_or(&nowhere), self.router.coords());
         // A relay may have to turn a frame routed by coordinates into one routed by key, which is larger.
-        let overhead = overhead.max(frame::traffic_overhead(&nowhere, self.router.coords())) + PACKET_OVERHEAD;
+        let overhead = overhead.max(frame::traffic_overhead(&nowhere, self.router.coords()));
+        let overhead = self.routes.overhead(to, overhead) + PACKET_OVERHEAD;
         PacketLimits {
             frame: MAX_FRAME_LEN.saturating_sub(overhead),
             mtu: self.sessions.peer_mtu(to).map_or(usize::from(u16::MAX), usize::from),

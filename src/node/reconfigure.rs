@@ -20,4 +20,9 @@ impl Node {
     pub fn set_aes(&mut self, aes: bool) {
         self.sessions.set_aes(aes);
     }
+
+    /// Whether packets may take source routes from now on, and who looks for one to this node is answered.
+    pub fn set_source_routes(&mut self, enabled: bool) {
+        self.routes.set_enabled(enabled);
+    }
 }

@@ -318,7 +318,11 @@ fn node_config(config: &Config, psk: [u8; 32]) -> NodeConfig {
         max_sessions: MAX_SESSIONS,
         profile: Profile::improved(),
         transit: config.node.transit,
-        routes: RouteConfig { seal: config.session.seal_sources, answer_trace: config.node.answer_trace },
+        routes: RouteConfig {
+            enabled: config.session.source_routes,
+            seal: config.session.seal_sources,
+            answer_trace: config.node.answer_trace,
+        },
     }
 }
 

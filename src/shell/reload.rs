@@ -204,6 +204,7 @@ impl Reloader {
             psk,
             dns: target.dns.enabled.then(|| Responder::new(self.own_key, target.dns.names.clone())),
             aes: may_use_aes(target),
+            source_routes: target.session.source_routes,
         }
     }
 }

@@ -149,11 +149,11 @@ impl Routed {
 
     /// Where what is carried begins: a traffic frame, or a session message.
     pub const fn inside_at(&self) -> usize {
-        self.end_of_hops() + if self.is_sealed { LABEL_LEN } else { 0 }
+        front_len(self.hops, self.is_sealed)
     }
 
     const fn end_of_hops(&self) -> usize {
-        HOPS_AT + self.hops * Hop::LEN
+        front_len(self.hops, false)
     }
 }
 
@@ -165,6 +165,11 @@ fn set_cursor(frame: &mut [u8], cursor: usize) {
     if let (Some(place), Ok(cursor)) = (frame.get_mut(CURSOR_AT), u8::try_from(cursor)) {
         *place = cursor;
     }
+}
+
+/// Bytes of the front of a frame with so many hops.
+pub const fn front_len(hops: usize, is_sealed: bool) -> usize {
+    HOPS_AT + hops * Hop::LEN + if is_sealed { LABEL_LEN } else { 0 }
 }
 
 /// Puts a route around a whole traffic frame: into its headroom, nothing moves.
@@ -200,7 +205,7 @@ fn put_front(
     hops: &[Hop],
     label: Option<u64>,
 ) -> Result<(), FrameOverflow> {
-    let front_len = HOPS_AT + hops.len() * Hop::LEN + label.map_or(0, |_| LABEL_LEN);
+    let front_len = front_len(hops.len(), label.is_some());
     let len = front_len + inside.len();
     let count = u8::try_from(hops.len()).ok().filter(|_| hops.len() <= MAX_HOPS && len <= MAX_FRAME_LEN);
     let count = count.ok_or(FrameOverflow { len })?;

@@ -186,7 +186,10 @@ impl Node {
         now: Instant,
     ) -> Result<(), DropReason> {
         match opened {
-            Opened::Packet(packet) => self.admit_inbound(from, packet, now),
+            Opened::Packet(packet) => {
+                self.routes.heard(from, now);
+                self.admit_inbound(from, packet, now)
+            }
             Opened::Route(message) => self.handle_route_message(from, message, now),
             Opened::Nothing => Ok(()),
         }

@@ -1,18 +1,24 @@
 //! One node that we send a lot to: which routes to it there are, how long they take, and which is used.
 //!
 //! **Search.** When packets have gone for a moment, and every few seconds while they do, path requests go out through different first hops.
-//! **Measure.** Every route that is found is probed, three times at once and then every second; so is the way by tree or snake.
+//! **Measure.** Every route that is found is probed, three times at once; then the way in use every second, and the others every three. The way
+//! by tree or snake is one of them. All are probed at once when the one in use breaks or becomes doubtful.
 //! **Choose.** The route that takes least. Another one has to be clearly quicker, and the more often it went back and forth the longer nothing
 //! changes. A route that does not answer twice, loses nearly all, or is said to be broken, is dropped, and the next one is used at once.
 
+mod choose;
+mod probing;
+
 use std::sync::Arc;
 
+pub(super) use self::probing::DOUBTFUL;
 use super::labels::mark_of;
 use super::losses::Losses;
 use super::measure::Measure;
+use super::silence::Silence;
 use crate::session::{Label, RouteMessage};
 use crate::time::{Duration, Instant};
-use crate::wire::route::Hop;
+use crate::wire::route::{self, Hop};
 
 /// So many packets …
 const BUSY_PACKETS: u32 = 4;
@@ -22,10 +28,12 @@ const BUSY_WITHIN: Duration = Duration::from_secs(4);
 pub(super) const IDLE_AFTER: Duration = Duration::from_secs(15);
 /// Between two searches.
 const SEARCH_EVERY: Duration = Duration::from_secs(3);
+/// After so many to which nothing was answered …
+const FRUITLESS: u32 = 5;
+/// … it is so long: the other node may have no use for routes.
+const SEARCH_SELDOM: Duration = Duration::from_secs(15);
 /// The same after a route broke.
 const SEARCH_SOON: Duration = Duration::from_millis(500);
-/// Between two probes of a way.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// A path request is answered by then, or not at all.
 const REQUEST_LIFETIME: Duration = Duration::from_secs(3);
 /// Routes that are kept, once they are measured.
@@ -34,16 +42,16 @@ const KEPT: usize = 4;
 const MOST: usize = 8;
 /// Path requests under way.
 const MOST_REQUESTS: usize = 16;
-/// What counts as quicker: so much, and a quarter.
-const LEAST_GAIN: Duration = Duration::from_millis(2);
-/// Nothing is changed again for so long after a change, twice as long after each further one …
+/// Nothing is changed again for so long after a change, twice as long after each further one.
 const HOLD: Duration = Duration::from_secs(3);
-/// … up to this, and anew after so long without any.
-const LONGEST_HOLD: Duration = Duration::from_secs(60);
 /// A route that lost nearly everything is not tried again for so long.
 const DISTRUST: Duration = Duration::from_secs(60);
 /// Such routes that are remembered.
 const MOST_DISTRUSTED: usize = 8;
+/// One that was slower than those that are kept is not measured again for so long.
+const SLOW_FOR: Duration = Duration::from_secs(10);
+/// Such routes that are remembered.
+const MOST_SLOW: usize = 16;
 /// A way through the network: the first hop is ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::node) struct Route {
@@ -107,12 +115,21 @@ pub(super) struct Conversation {
     search_at: Instant,
     searched: Instant,
     probe_at: Instant,
+    /// When the ways that are not in use are probed again.
+    spare_at: Instant,
+    silence: Silence,
     changed: Option<Instant>,
     hold: Duration,
     /// When a route in use broke last.
     broken: Option<Instant>,
     distrusted: Vec<(Hop, Vec<Hop>, Instant)>,
+    /// Ways that were measured and found slow lately: every search finds them again.
+    slow: Vec<(Hop, Vec<Hop>, Instant)>,
     tokens: u64,
+    /// Bytes that a sealed route, and an open one, put before what they carry, at most so far.
+    longest_fronts: (usize, usize),
+    /// Searches since anything was answered.
+    unanswered: u32,
     /// For when it is filed.
     pub(super) due: Instant,
 }
@@ -136,11 +153,16 @@ impl Conversation {
             search_at: now,
             searched: Instant::ZERO,
             probe_at: now,
+            spare_at: now,
+            silence: Silence::new(now),
             changed: None,
             hold: HOLD,
             broken: None,
             distrusted: Vec::new(),
+            slow: Vec::new(),
             tokens: 0,
+            longest_fronts: (0, 0),
+            unanswered: 0,
             due: now + IDLE_AFTER,
         }
     }
@@ -148,6 +170,7 @@ impl Conversation {
     /// A packet goes to the other node. Returns whether the conversation became busy.
     pub(super) fn note_packet(&mut self, now: Instant) -> bool {
         self.used = now;
+        self.silence.sent();
         if self.is_busy {
             return false;
         }
@@ -165,12 +188,32 @@ impl Conversation {
     pub(super) fn become_busy(&mut self, now: Instant) {
         self.used = now;
         if !self.is_busy {
-            (self.is_busy, self.search_at, self.probe_at, self.reason) = (true, now, now, Reason::Searching);
+            (self.is_busy, self.search_at, self.reason) = (true, now, Reason::Searching);
+            self.probe_all_at(now);
+        }
+    }
+
+    /// A packet came from the other node.
+    pub(super) const fn note_heard(&mut self, now: Instant) {
+        self.silence.heard(now);
+    }
+
+    /// The other node hears nothing of us although it should: perhaps the way in use does not work.
+    pub(super) fn doubt(&mut self, now: Instant) {
+        if self.is_busy && self.silence.doubt(false, now) {
+            self.probe_all_at(now);
         }
     }
 
     pub(super) fn is_over(&self, now: Instant) -> bool {
         self.used.has_passed(IDLE_AFTER, now)
+    }
+
+    /// Bytes of a frame besides its message, whichever way it goes: `ordinary` without a route. Of all routes that were found so far, so that
+    /// what fits does not change whenever another one is used.
+    pub(super) fn overhead(&self, ordinary: usize) -> usize {
+        let (sealed, open) = self.longest_fronts;
+        ordinary.max(sealed).max(if open > 0 { open + ordinary } else { 0 })
     }
 
     /// The route in use.
@@ -191,7 +234,8 @@ impl Conversation {
         }
         let probes = self.candidates.iter().filter_map(|candidate| candidate.measure.deadline());
         let ordinary = self.ordinary.deadline();
-        probes.chain(ordinary).chain([self.search_at, self.probe_at, over]).min().unwrap_or(over)
+        let listen = self.silence.deadline();
+        probes.chain(ordinary).chain(listen).chain([self.search_at, self.probe_at, over]).min().unwrap_or(over)
     }
 
     /// Does what is due.
@@ -202,14 +246,22 @@ impl Conversation {
         }
         self.requests.retain(|(_, _, sent)| !sent.has_passed(REQUEST_LIFETIME, now));
         self.distrusted.retain(|(_, _, until)| *until > now);
+        self.slow.retain(|(_, _, until)| *until > now);
         self.expire_probes(now, &mut wanted);
+        let ordinary = self.ordinary.rtt();
+        let rtt = self.current().map_or(ordinary, |it| it.measure.rtt());
+        if self.silence.is_suspicious(rtt, now) {
+            self.probe_all_at(now);
+        }
         if self.probe_at <= now {
-            self.probe_at = now + PROBE_EVERY;
-            self.probe_all(now, &mut wanted);
-            self.keep_the_best();
+            self.probe_what_is_due(now, &mut wanted);
+            self.silence.next_round();
+            self.keep_the_best(now);
         }
         if self.search_at <= now {
-            (self.search_at, self.searched) = (now + SEARCH_EVERY, now);
+            let pause = if self.unanswered < FRUITLESS { SEARCH_EVERY } else { SEARCH_SELDOM };
+            (self.search_at, self.searched) = (now + pause, now);
+            self.unanswered += 1;
             wanted.push(Wanted::Search(self.searches));
             self.searches += 1;
         }
@@ -229,6 +281,7 @@ impl Conversation {
     pub(super) fn reply(&mut self, id: u64, label: Label, hops: Option<Vec<Hop>>, now: Instant) -> Vec<Wanted> {
         let Some(at) = self.requests.iter().position(|(requested, ..)| *requested == id) else { return Vec::new() };
         let (_, first, _) = self.requests.swap_remove(at);
+        self.unanswered = 0;
         let Some(hops) = hops else {
             if self.candidates.is_empty() && self.reason == Reason::Searching {
                 self.reason = Reason::NoPath;
@@ -239,9 +292,13 @@ impl Conversation {
         if hops.is_empty() || self.is_known(first, &hops) || !self.make_room(now) {
             return Vec::new();
         }
+        let route = Route { first, hops, label, mark: mark_of(id) };
+        let front = route::front_len(route.hops.len(), label.label != 0);
+        let longest = if label.label != 0 { &mut self.longest_fronts.0 } else { &mut self.longest_fronts.1 };
+        *longest = front.max(*longest);
         self.candidates.push(Candidate {
             id,
-            route: Arc::new(Route { first, hops, label, mark: mark_of(id) }),
+            route: Arc::new(route),
             measure: Measure::default(),
             found: now,
             losses: Losses::default(),
@@ -286,8 +343,15 @@ impl Conversation {
             (self.changed, self.hold) = (None, HOLD);
             // What was measured without a route is of the network as it was before.
             (self.ordinary, self.broken) = (Measure::default(), Some(now));
-            self.search_at = self.search_at.min((self.searched + SEARCH_SOON).max(now));
+            self.slow.clear();
+            self.search_soon(now);
+            self.probe_all_at(now);
         }
+    }
+
+    /// Looks for routes before it is time for that again.
+    fn search_soon(&mut self, now: Instant) {
+        self.search_at = self.search_at.min((self.searched + SEARCH_SOON).max(now));
     }
 
     /// A peering is gone, and with it all routes that begin there.
@@ -311,73 +375,7 @@ impl Conversation {
 
     fn is_known(&self, first: Hop, hops: &[Hop]) -> bool {
         let known = self.candidates.iter().any(|it| it.route.first == first && it.route.hops == hops);
-        known || self.distrusted.iter().any(|(by, way, _)| *by == first && way == hops)
-    }
-
-    /// Makes room for a route on trial, if there is some.
-    fn make_room(&mut self, now: Instant) -> bool {
-        if self.candidates.len() < MOST {
-            return true;
-        }
-        let (using, settled) = (self.using, |it: &Candidate| it.measure.is_settled() || it.found.has_passed(HOLD, now));
-        let out = self.candidates.iter().filter(|it| Some(it.id) != using && settled(it));
-        let out = out.max_by_key(|it| it.measure.rtt().unwrap_or(Duration::MAX)).map(|it| it.id);
-        self.candidates.retain(|it| Some(it.id) != out);
-        out.is_some()
-    }
-
-    /// Drops what is measured and slow. Of two that begin with the same hop the slower one goes first: what breaks one is likely to break
-    /// the other.
-    fn keep_the_best(&mut self) {
-        while self.candidates.iter().filter(|it| it.measure.is_settled()).count() > KEPT {
-            let slowest_first = |it: &&Candidate| std::cmp::Reverse(it.measure.rtt());
-            let mut settled: Vec<_> = self.candidates.iter().filter(|it| it.measure.is_settled()).collect();
-            settled.sort_by_key(slowest_first);
-            let mut spare = settled.iter().filter(|it| Some(it.id) != self.using);
-            let doubled =
-                |it: &&&Candidate| settled.iter().filter(|other| other.route.first == it.route.first).count() > 1;
-            let Some(out) = spare.clone().find(doubled).or_else(|| spare.next()).map(|it| it.id) else { return };
-            self.candidates.retain(|it| it.id != out);
-        }
-    }
-
-    fn expire_probes(&mut self, now: Instant, wanted: &mut Vec<Wanted>) {
-        self.ordinary.expire(now);
-        let mut late = Vec::new();
-        for candidate in &mut self.candidates {
-            if candidate.measure.expire(now) {
-                late.push((candidate.id, candidate.measure.misses(), candidate.measure.answers()));
-            }
-        }
-        for (id, misses, answers) in late {
-            // One that never answered leads nowhere; one that did has a second try.
-            if misses > 1 || answers == 0 { self.broke(id, now) } else { self.probe(id, now, wanted) }
-        }
-    }
-
-    fn probe_all(&mut self, now: Instant, wanted: &mut Vec<Wanted>) {
-        let idle = self.candidates.iter().filter(|it| !it.measure.is_waiting()).map(|it| it.id);
-        let ordinary = (!self.ordinary.is_waiting()).then_some(0);
-        for id in idle.chain(ordinary).collect::<Vec<_>>() {
-            self.probe(id, now, wanted);
-        }
-    }
-
-    fn probe(&mut self, id: u64, now: Instant, wanted: &mut Vec<Wanted>) {
-        self.tokens += 1;
-        let token = self.tokens;
-        match self.candidate(id) {
-            Some(candidate) => {
-                candidate.losses.probe();
-                candidate.measure.begin(token, now);
-            }
-            None if id == 0 => {
-                self.ordinary_losses.probe();
-                self.ordinary.begin(token, now);
-            }
-            None => return,
-        }
-        wanted.push(Wanted::Say(id, RouteMessage::Probe { id, token }));
+        known || self.distrusted.iter().chain(&self.slow).any(|(by, way, _)| *by == first && way == hops)
     }
 
     fn distrust(&mut self, id: u64, now: Instant) {
@@ -390,63 +388,6 @@ impl Conversation {
         }
         self.broke(id, now);
     }
-
-    /// The quickest route that answers.
-    fn best(&self) -> Option<&Candidate> {
-        let answering = self.candidates.iter().filter(|it| it.measure.misses() == 0 && it.measure.answers() > 0);
-        answering.min_by_key(|it| it.measure.rtt())
-    }
-
-    fn choose(&mut self, now: Instant) {
-        let is_bad = self.ordinary.misses() > 0 || now < self.doubted_until;
-        let ordinary = self.ordinary.rtt().filter(|_| !is_bad);
-        let (using, changed) = (self.using, self.changed);
-        let Some((best, best_rtt, settled)) =
-            self.best().and_then(|it| Some((it.id, it.measure.rtt()?, it.measure.is_settled())))
-        else {
-            return;
-        };
-        let current = using.and_then(|id| self.candidate(id)).and_then(|it| it.measure.rtt());
-        let Some(current) = current else {
-            let is_good = match ordinary {
-                None => is_bad || settled,
-                Some(ordinary) if self.is_neighbour => is_quicker(best_rtt, ordinary),
-                Some(ordinary) => !is_quicker(ordinary, best_rtt),
-            };
-            if is_good {
-                let reason = if self.is_neighbour { Reason::Quickest } else { Reason::First };
-                (self.using, self.reason) = (Some(best), reason);
-            } else if ordinary.is_some() {
-                self.reason = Reason::NotBetter;
-            }
-            return;
-        };
-        if changed.is_some_and(|at| !at.has_passed(self.hold, now)) {
-            return;
-        }
-        if Some(best) != using && settled && is_quicker(best_rtt, current) {
-            self.change(Some(best), Reason::Quickest, now);
-        } else if ordinary.is_some_and(|ordinary| is_quicker(ordinary, current))
-            && self.ordinary.is_settled()
-            // While the tree forms anew its ways change.
-            && self.broken.is_none_or(|at| at.has_passed(HOLD, now))
-        {
-            self.change(None, Reason::NotBetter, now);
-        }
-    }
-
-    fn change(&mut self, to: Option<u64>, reason: Reason, now: Instant) {
-        self.hold = match self.changed {
-            Some(at) if !at.has_passed(LONGEST_HOLD, now) => (self.hold * 2).min(LONGEST_HOLD),
-            _ => HOLD,
-        };
-        (self.using, self.reason, self.changed) = (to, reason, Some(now));
-    }
-}
-
-/// Whether `this` is so much less than `that` that a change is worth it.
-fn is_quicker(this: Duration, that: Duration) -> bool {
-    that >= this + LEAST_GAIN && that * 3 >= this * 4
 }
 
 #[cfg(test)]

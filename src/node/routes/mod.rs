@@ -4,7 +4,7 @@
 //! session, a route once one is found, measured and not worse. Routes are looked for only while packets go, and cost nothing otherwise.
 //!
 //! - `conversation`: one node that we send a lot to: search, measure, choose;
-//! - `measure`: how long a way takes; `losses`: what gets lost on it; `labels`: what we handed out, and the ways back of others' routes;
+//! - `measure`: how long a way takes; `losses`: what gets lost on it; `silence`: whether anything comes back; `labels`: what we handed out, and the ways back of others' routes;
 //! - `carry`: frames with routes on their way out and in; `talk`: path requests, and what is said about routes inside the sessions;
 //! - `trace`: `pineconectl trace`; `report`: `pineconectl path`.
 //!
@@ -16,6 +16,7 @@ mod labels;
 mod losses;
 mod measure;
 pub mod report;
+mod silence;
 mod talk;
 mod trace;
 
@@ -47,6 +48,9 @@ const RETURNED: (u32, u32) = (2_000, 4_000);
 /// What a node is told about routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteConfig {
+    /// Whether what this node's sessions send takes routes, and whether it answers who looks for one to it. What others send by routes is
+    /// passed on anyway.
+    pub enabled: bool,
     /// Whether frames by routes are to show relays a label instead of the keys of both ends, if the other side wants that too.
     pub seal: bool,
     /// Whether this node says who it is when it is traced.
@@ -55,7 +59,7 @@ pub struct RouteConfig {
 
 impl Default for RouteConfig {
     fn default() -> Self {
-        Self { seal: true, answer_trace: true }
+        Self { enabled: true, seal: true, answer_trace: true }
     }
 }
 
@@ -113,7 +117,9 @@ impl Routes {
     /// A packet goes to a node: says by which route, if there is one, and counts it as sent.
     pub(super) fn for_packet(&mut self, to: &PublicKey, now: Instant) -> Option<Arc<Route>> {
         let Some(conversation) = self.conversations.get_mut(to) else {
-            self.open(to, now);
+            if self.config.enabled {
+                self.open(to, now);
+            }
             return None;
         };
         if conversation.note_packet(now) {
@@ -135,9 +141,41 @@ impl Routes {
         Some(Arc::clone(&candidate.route))
     }
 
+    /// A packet came from a node.
+    pub(super) fn heard(&mut self, from: &PublicKey, now: Instant) {
+        if let Some(conversation) = self.conversations.get_mut(from) {
+            conversation.note_heard(now);
+        }
+    }
+
+    /// A node hears nothing of us although it should.
+    pub(super) fn doubt(&mut self, of: &PublicKey, now: Instant) {
+        if let Some(conversation) = self.conversations.get_mut(of) {
+            conversation.doubt(now);
+            self.file(of);
+        }
+    }
+
+    /// Bytes of a frame to a node besides its message, whichever way it goes: `ordinary` without a route.
+    pub(super) fn overhead(&self, to: &PublicKey, ordinary: usize) -> usize {
+        self.conversations.get(to).map_or(ordinary, |it| it.overhead(ordinary))
+    }
+
+    /// Routes are wanted from now on, or not any more: then those that are in use are left at once, and what others send by routes to us comes back to
+    /// them, or is opened but not answered.
+    pub(super) fn set_enabled(&mut self, enabled: bool) {
+        self.config.enabled = enabled;
+        if !enabled {
+            self.conversations.clear();
+            self.due.clear();
+            self.errands.clear();
+            self.labels = Labels::default();
+        }
+    }
+
     /// Looks for routes to a node although no packets go there.
     pub(super) fn look_for(&mut self, to: &PublicKey, now: Instant) {
-        if !self.conversations.contains_key(to) {
+        if self.config.enabled && !self.conversations.contains_key(to) {
             self.open(to, now);
         }
         if let Some(conversation) = self.conversations.get_mut(to) {

@@ -21,7 +21,8 @@ impl Node {
     /// Somebody wants to know the ways to a node, with which there is a session: looks for routes, and tells when there was time for that.
     pub(in crate::node) fn look_for_paths(&mut self, id: RequestId, to: &PublicKey, now: Instant) {
         let is_known = self.routes.is_busy(to);
-        if !self.router.has_routable() || is_known || self.routes.later.len() >= MOST_LATER {
+        let is_possible = self.routes.config.enabled && self.router.has_routable();
+        if !is_possible || is_known || self.routes.later.len() >= MOST_LATER {
             self.tell_paths(id, to, now);
             self.routes.look_for(to, now);
             return;
@@ -86,6 +87,9 @@ impl Node {
     }
 
     fn why(&self, conversation: Option<&Conversation>) -> &'static str {
+        if !self.routes.config.enabled {
+            return "source routes are switched off on this node (session.source_routes)";
+        }
         if !self.router.has_routable() {
             return "no peer of this node understands source routes";
         }

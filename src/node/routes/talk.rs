@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::flow::PROTOCOL_FLOW;
 use super::super::{Node, PeerMisbehaved, Port};
-use super::conversation::{Route, Wanted};
+use super::conversation::{DOUBTFUL, Route, Wanted};
 use super::labels::{Back, Wish, mark_of};
 use super::{Errand, Routes};
 use crate::buf::PacketBuf;
@@ -143,6 +143,9 @@ impl Node {
         now: Instant,
     ) -> Result<(), DropReason> {
         let of = &delivery.source_key;
+        if !self.routes.config.enabled {
+            return Err(DropReason::RoutesRefused);
+        }
         if message.first() != Some(&DATA) {
             return Err(DropReason::MalformedMessage);
         }
@@ -168,6 +171,9 @@ impl Node {
         message: RouteMessage,
         now: Instant,
     ) -> Result<(), DropReason> {
+        if !self.routes.config.enabled {
+            return Err(DropReason::RoutesRefused);
+        }
         match message {
             // It came without its path: somebody on the way does not understand requests.
             RouteMessage::Request { id, .. } => {
@@ -180,6 +186,9 @@ impl Node {
             RouteMessage::Probe { id, token } => {
                 if !self.routes.labels.admit(from, Wish::Probe, now) {
                     return Err(DropReason::RateLimited);
+                }
+                if token & DOUBTFUL != 0 {
+                    self.routes.doubt(from, now);
                 }
                 self.answer_probe(from, id, token, now);
             }

@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) psk: Zeroizing<[u8; 32]>,
     /// Whether AES-256-GCM may be agreed on.
     pub(crate) aes: bool,
+    /// Whether packets take source routes.
+    pub(crate) source_routes: bool,
 }
 
 /// Settings, and where to tell that they are in force, with what did not fit.
@@ -63,6 +65,7 @@ impl Core {
             dns,
             psk,
             aes,
+            source_routes,
         } = *settings;
         self.dns = dns;
         self.peerings.set_underlay(underlay);
@@ -72,6 +75,7 @@ impl Core {
             self.node.set_firewall(policy, now);
         }
         self.node.set_aes(aes);
+        self.node.set_source_routes(source_routes);
         self.node.set_psk(&psk, now);
         self.set_discovery(discovery, now);
         self.close_unwanted(now);

@@ -23,6 +23,10 @@ struct Bench {
     arriving: Vec<(u64, u32)>,
     answers: Vec<(Instant, u64, u64)>,
     searches: u32,
+    /// Of which way each probe was, in their order.
+    probes: Vec<u64>,
+    /// Whether a packet of the other side comes with each of ours, while the way in use works.
+    is_answered: bool,
 }
 
 impl Bench {
@@ -33,7 +37,16 @@ impl Bench {
         }
         assert!(conversation.is_busy);
         let rtts = vec![(0, Some(millis(20)))];
-        Self { conversation, now: START, rtts, arriving: Vec::new(), answers: Vec::new(), searches: 0 }
+        Self {
+            conversation,
+            now: START,
+            rtts,
+            arriving: Vec::new(),
+            answers: Vec::new(),
+            searches: 0,
+            probes: Vec::new(),
+            is_answered: false,
+        }
     }
 
     /// A route is found, whose first hop is that of this port.
@@ -56,6 +69,7 @@ impl Bench {
                 Wanted::Search(_) => self.searches += 1,
                 Wanted::Say(id, RouteMessage::Probe { id: named, token }) => {
                     assert_eq!(id, named);
+                    self.probes.push(id);
                     match self.conversation.candidate(id) {
                         Some(candidate) => candidate.losses.sent(),
                         None => self.conversation.ordinary_losses.sent(),
@@ -80,6 +94,10 @@ impl Bench {
                 None => self.conversation.ordinary_losses.sent(),
             }
             let now = self.now;
+            let using = self.conversation.using.unwrap_or(0);
+            if self.is_answered && self.rtts.iter().any(|(of, rtt)| *of == using && rtt.is_some()) {
+                self.conversation.note_heard(now);
+            }
             for (_, id, token) in self.answers.extract_if(.., |(at, ..)| *at <= now).collect::<Vec<_>>() {
                 let share = self.arriving.iter().find(|(of, _)| *of == id).map_or(100, |(_, share)| *share);
                 let ordinary = self.conversation.ordinary_losses.sent_at_probe;
@@ -253,4 +271,128 @@ fn the_session_s_silence_ends_the_use_of_a_route() {
     bench.run(1_000);
     bench.conversation.silent(bench.now);
     assert_eq!(bench.conversation.using, None);
+}
+
+#[test]
+fn the_way_in_use_is_probed_every_second_and_the_others_every_three() {
+    let mut bench = Bench::new();
+    for (id, rtt) in [(1, 5), (2, 10), (3, 15), (4, 18)] {
+        bench.find(id, id as u16, Some(rtt));
+    }
+    bench.run(5_000);
+    bench.probes.clear();
+    bench.run(30_000);
+    let count = |id| bench.probes.iter().filter(|of| **of == id).count();
+    assert_eq!(bench.conversation.using, Some(1));
+    assert!((29..=31).contains(&count(1)), "{}", count(1));
+    assert!([0, 2, 3, 4].into_iter().all(|id| (9..=11).contains(&count(id))), "{:?}", bench.probes);
+}
+
+#[test]
+fn all_ways_are_probed_at_once_when_the_one_in_use_misses_a_probe_or_breaks() {
+    for is_broken in [false, true] {
+        let mut bench = Bench::new();
+        for (id, rtt) in [(1, 5), (2, 10), (3, 15)] {
+            bench.find(id, id as u16, Some(rtt));
+        }
+        bench.run(4_100);
+        bench.probes.clear();
+        if is_broken {
+            bench.conversation.broke(1, bench.now);
+        } else {
+            bench.set(1, None);
+            while bench.conversation.current().unwrap().measure.misses() == 0 {
+                bench.run(10);
+            }
+        }
+        bench.run(20);
+        assert!([0, 2, 3].into_iter().all(|id| bench.probes.contains(&id)), "{:?}", bench.probes);
+    }
+}
+
+#[test]
+fn a_standby_route_that_became_quicker_is_used_within_four_seconds() {
+    let mut bench = Bench::new();
+    bench.find(1, 1, Some(20));
+    bench.find(2, 2, Some(30));
+    bench.run(10_000);
+    bench.set(2, Some(5));
+    bench.run(3_200);
+    assert_eq!(bench.conversation.using, Some(2));
+}
+
+#[test]
+fn a_way_that_falls_silent_under_a_lively_exchange_is_left_at_the_first_probe_that_it_misses() {
+    let mut bench = Bench::new();
+    bench.is_answered = true;
+    bench.find(1, 1, Some(5));
+    bench.find(2, 2, Some(10));
+    bench.run(5_300);
+    assert_eq!(bench.conversation.using, Some(1));
+    bench.set(1, None);
+    bench.run(460);
+    assert_eq!((bench.conversation.using, bench.conversation.reason), (Some(2), Reason::FellOver));
+}
+
+#[test]
+fn a_probe_that_is_lost_while_packets_are_answered_moves_nothing() {
+    let mut bench = Bench::new();
+    bench.is_answered = true;
+    bench.find(1, 1, Some(5));
+    bench.find(2, 2, Some(10));
+    bench.run(5_300);
+    for _ in 0..10 {
+        // What is asked now gets lost, and what is asked after that not.
+        bench.set(1, None);
+        bench.is_answered = false;
+        bench.answers.clear();
+        let probes = bench.probes.len();
+        while !bench.probes[probes..].contains(&1) {
+            bench.conversation.note_heard(bench.now);
+            bench.run(10);
+        }
+        bench.set(1, Some(5));
+        bench.is_answered = true;
+        bench.run(3_000);
+        assert_eq!(bench.conversation.using, Some(1));
+    }
+}
+
+#[test]
+fn a_node_that_answers_no_request_is_asked_seldom() {
+    let mut bench = Bench::new();
+    bench.run(15_000);
+    let before = bench.searches;
+    bench.run(60_000);
+    assert!((4..=5).contains(&before) && (3..=5).contains(&(bench.searches - before)), "{before}, {}", bench.searches);
+}
+
+#[test]
+fn the_room_that_routes_need_is_that_of_the_longest_that_was_found() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.conversation.overhead(150), 150);
+    let hops: Vec<Hop> = (0..40).map(hop).collect();
+    bench.conversation.requested(7, hop(1), bench.now);
+    bench.conversation.reply(7, Label::default(), Some(hops), bench.now);
+    assert_eq!(bench.conversation.overhead(150), 150 + 14 + 240);
+    bench.conversation.broke(7, bench.now);
+    assert_eq!(bench.conversation.overhead(150), 150 + 14 + 240);
+    bench.find(8, 1, Some(5));
+    assert_eq!(bench.conversation.overhead(10), 10 + 14 + 240, "a sealed one has a label instead of keys");
+}
+
+#[test]
+fn a_route_that_was_measured_and_found_slow_is_not_measured_again_at_every_search() {
+    let mut bench = Bench::new();
+    for id in 1..=5 {
+        bench.find(id, id as u16, Some(10 * id));
+    }
+    bench.run(4_000);
+    assert!(bench.conversation.candidate(5).is_none());
+    bench.find(6, 5, Some(50));
+    assert!(bench.conversation.candidate(6).is_none(), "the same way");
+    bench.run(12_000);
+    bench.find(7, 5, Some(5));
+    bench.run(1_000);
+    assert_eq!(bench.conversation.using, Some(7), "it has become quicker");
 }
