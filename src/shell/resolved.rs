@@ -58,9 +58,11 @@ async fn tell(interface: &str) -> Result<(), String> {
 
 async fn resolvectl(verb: &str, interface: &str, values: &[&str]) -> Result<(), String> {
     let mut command = Command::new("resolvectl");
-    // It must not ask anybody for a password.
-    command.arg("--no-ask-password").arg(verb).arg(interface).args(values);
+    command.arg(verb).arg(interface).args(values);
+    // It must not ask anybody for a password: it does on a terminal alone. (Its option against that is an error before systemd 257.)
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // Or it tells our service manager how it went, which is for us alone to do.
+    command.env_remove("NOTIFY_SOCKET");
     let mut running = Running(command.spawn().map_err(|error| format!("resolvectl: {error}"))?);
     let status = loop {
         match running.0.try_wait().map_err(|error| format!("resolvectl: {error}"))? {
