@@ -7,6 +7,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the one place that may read the clocks")]
 
+use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::time::{Duration, Instant, UnixMillis};
@@ -70,6 +71,25 @@ impl Clock {
         UnixMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// What the kernel says of the wall clock: whether something (an NTP client, a hypervisor) keeps it right. `None` where it may not be asked,
+    /// as in some containers. Asks nobody on the network.
+    pub fn discipline(&self) -> Option<Discipline> {
+        // SAFETY: it consists of numbers only, for which zero is a value; with all `modes` zero the call below changes nothing.
+        #[allow(unsafe_code)]
+        let mut state: libc::timex = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel writes to the one structure that it is given, which is borrowed for the call alone.
+        #[allow(unsafe_code)]
+        let result = unsafe { libc::adjtimex(&raw mut state) };
+        if result < 0 {
+            return None;
+        }
+        Some(if result == libc::TIME_ERROR || state.status & libc::STA_UNSYNC != 0 {
+            Discipline::Free
+        } else {
+            Discipline::Kept { max_error: Duration::from_micros(u64::try_from(state.maxerror).unwrap_or(0)) }
+        })
+    }
+
     /// The runtime timer's reading at which `deadline` is due, if the machine does not sleep until then.
     pub fn timer_at(&self, deadline: Instant) -> tokio::time::Instant {
         tokio::time::Instant::now() + deadline.saturating_since(self.now()).min(FAR)
@@ -88,6 +108,18 @@ impl Clock {
         }
         read(ClockId::CLOCK_BOOTTIME).saturating_since(read(ClockId::CLOCK_MONOTONIC))
     }
+}
+
+/// Whether the wall clock is kept right (adjtimex(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discipline {
+    /// By somebody, and it is off by this at most.
+    Kept {
+        /// What the kernel takes for the largest error; it grows by 0.5 ms per second while nobody corrects the clock, and at 16 s it is free.
+        max_error: Duration,
+    },
+    /// By nobody: it drifts.
+    Free,
 }
 
 /// Notices that the machine was asleep.
@@ -145,6 +177,15 @@ mod tests {
         assert!(left > Duration::from_secs(4) && left <= Duration::from_secs(5), "{left:?}");
         assert!(clock.timer_at(Instant::ZERO) <= tokio::time::Instant::now());
         assert!(clock.timer_at(Instant::from_micros(u64::MAX)) > tokio::time::Instant::now());
+    }
+
+    #[test]
+    fn the_kernel_tells_whether_the_wall_clock_is_kept_and_how_well() {
+        match Clock::new().discipline() {
+            Some(Discipline::Kept { max_error }) => assert!(max_error < Duration::from_secs(16), "{max_error:?}"),
+            Some(Discipline::Free) => {}
+            None => panic!("adjtimex does not answer"),
+        }
     }
 
     #[test]

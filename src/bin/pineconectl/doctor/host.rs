@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use pinecone::config::{ListenAddress, TunName};
-use pinecone::shell::clock::Clock;
+use pinecone::shell::clock::{Clock, Discipline};
 use pinecone::shell::key_file;
 
 use super::{Finding, Patient};
@@ -22,7 +22,8 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     findings.retain(|finding| !finding.what.is_empty());
     findings.push(tun_device(patient));
     findings.push(ipv6(&fs::read_to_string("/proc/sys/net/ipv6/conf/all/disable_ipv6")));
-    findings.push(clock(Clock::new().unix_now().0 / 1000, synchronised()));
+    let time = Clock::new();
+    findings.push(clock(time.unix_now().0 / 1000, time.discipline()));
     findings.extend(multicast(patient));
     findings.extend(host_firewall(patient));
     findings
@@ -112,36 +113,36 @@ fn ipv6(disabled: &std::io::Result<String>) -> Finding {
     }
 }
 
-/// `synchronised` is what the host knows of it, if anything.
-fn clock(now: u64, synchronised: Option<bool>) -> Finding {
+/// `discipline` is what the kernel says, if it may be asked.
+fn clock(now: u64, discipline: Option<Discipline>) -> Finding {
     const CHECK: &str = "clock";
-    const FIX: &str = "timedatectl set-ntp true";
     if now < BUILT_AFTER {
         let what =
             "the clock is years behind: other nodes take what this one signs for old, and sessions do not come up";
-        return Finding::error(CHECK, what, FIX);
+        return Finding::error(CHECK, what, clock_fix(|path| Path::new(path).exists()));
     }
-    match synchronised {
-        Some(true) => Finding::ok(CHECK, "synchronised"),
-        Some(false) => Finding::warning(
+    match discipline {
+        Some(Discipline::Kept { max_error }) => {
+            Finding::ok(CHECK, format!("synchronised, off by {:.3} s at most", max_error.as_secs_f64()))
+        }
+        Some(Discipline::Free) => Finding::warning(
             CHECK,
             "not synchronised; it has to go forward across restarts for sessions to come up at once",
-            FIX,
+            clock_fix(|path| Path::new(path).exists()),
         ),
-        None => Finding::ok(CHECK, "plausible; whether it is synchronised is not known here"),
+        None => Finding::ok(CHECK, "plausible; whether it is synchronised the kernel does not tell here"),
     }
 }
 
-fn synchronised() -> Option<bool> {
-    if Path::new("/run/systemd/timesync/synchronized").exists() {
-        return Some(true);
+/// How a clock gets somebody who keeps it, on this kind of host.
+fn clock_fix(exists: impl Fn(&str) -> bool) -> &'static str {
+    if exists("/run/systemd/system") {
+        return "timedatectl set-ntp true (with systemd-timesyncd or chrony installed)";
     }
-    let said = run("timedatectl", &["show", "--property=NTPSynchronized", "--value"])?;
-    match said.trim() {
-        "yes" => Some(true),
-        "no" => Some(false),
-        _ => None,
+    if exists("/etc/init.d/sysntpd") {
+        return "/etc/init.d/sysntpd enable; /etc/init.d/sysntpd start";
     }
+    "install an NTP client and start it, such as chrony; in a container or a virtual machine: on its host"
 }
 
 /// Whether there is anything to find neighbours on.
@@ -221,7 +222,7 @@ fn judge_rules(rules: &str, ports: &[u16]) -> Finding {
 }
 
 /// What a program prints, if it is there and succeeds.
-fn run(program: &str, arguments: &[&str]) -> Option<String> {
+pub(super) fn run(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -233,9 +234,19 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_never_set_is_an_error_and_one_that_drifts_a_warning() {
-        assert_eq!(clock(0, Some(true)).level, Level::Error);
-        assert_eq!(clock(BUILT_AFTER + 1, Some(false)).level, Level::Warning);
+        let kept = Discipline::Kept { max_error: std::time::Duration::from_millis(20) };
+        assert_eq!(clock(0, Some(kept)).level, Level::Error);
+        assert_eq!(clock(BUILT_AFTER + 1, Some(Discipline::Free)).level, Level::Warning);
         assert_eq!(clock(BUILT_AFTER + 1, None).level, Level::Ok);
+        let fine = clock(BUILT_AFTER + 1, Some(kept));
+        assert_eq!((fine.level, fine.what.as_str()), (Level::Ok, "synchronised, off by 0.020 s at most"));
+    }
+
+    #[test]
+    fn a_clock_is_mended_with_what_the_host_has() {
+        assert!(clock_fix(|path| path == "/run/systemd/system").starts_with("timedatectl "));
+        assert!(clock_fix(|path| path == "/etc/init.d/sysntpd").starts_with("/etc/init.d/sysntpd "));
+        assert!(clock_fix(|_| false).contains("chrony"));
     }
 
     #[test]

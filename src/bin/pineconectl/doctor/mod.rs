@@ -1,9 +1,10 @@
 //! `pineconectl doctor`: looks at everything that usually goes wrong, and says what is wrong and what to type.
 //!
 //! It needs no daemon, but asks one if it runs. It changes nothing. Each look is a function from what was found to findings; `host` has
-//! those at the operating system, `network` those at the daemon and its peers.
+//! those at the operating system, `names` that at its resolver, `network` those at the daemon and its peers.
 
 mod host;
+mod names;
 mod network;
 
 use std::io::{IsTerminal, Write};
@@ -120,6 +121,7 @@ fn examine(patient: &Patient<'_>, mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.extend(host::examine(patient));
     progress.say("the daemon");
     findings.extend(network::examine(patient, &progress));
+    findings.extend(names::examine(patient));
     progress.end();
     findings
 }
