@@ -385,11 +385,11 @@ fn the_room_that_routes_need_is_that_of_the_longest_that_was_found() {
 fn a_route_that_was_measured_and_found_slow_is_not_measured_again_at_every_search() {
     let mut bench = Bench::new();
     for id in 1..=5 {
-        bench.find(id, id as u16, Some(10 * id));
+        bench.find(id, id as u16, Some(20 * id));
     }
     bench.run(4_000);
     assert!(bench.conversation.candidate(5).is_none());
-    bench.find(6, 5, Some(50));
+    bench.find(6, 5, Some(100));
     assert!(bench.conversation.candidate(6).is_none(), "the same way");
     bench.run(12_000);
     bench.find(7, 5, Some(5));
