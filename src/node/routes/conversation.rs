@@ -255,7 +255,7 @@ impl Conversation {
         }
         if self.probe_at <= now {
             self.probe_what_is_due(now, &mut wanted);
-            self.silence.next_round();
+            self.silence.next_round(now);
             self.keep_the_best(now);
         }
         if self.search_at <= now {

@@ -6,8 +6,10 @@
 
 use crate::time::{Duration, Instant};
 
-/// Packets that come between two rounds of probes, from which on silence means something.
+/// Packets that come between two looks at whether the exchange is lively, from which on silence means something.
 const LIVELY: u32 = 8;
+/// Between two such looks at least. Rounds of probes come early when something breaks, and few packets come in between.
+const JUDGED_OVER: Duration = Duration::from_millis(900);
 /// Packets that went without anything coming.
 const UNHEARD: u32 = 2;
 /// So long, and two round trips, is silence.
@@ -21,10 +23,11 @@ const DOUBT_FOR: Duration = Duration::from_millis(700);
 #[derive(Clone, Debug)]
 pub(super) struct Silence {
     last: Instant,
-    /// Packets that came since the last round of probes, and that went since the last one that came.
+    /// Packets that came since the last look at whether it is lively, and that went since the last one that came.
     heard: u32,
     unheard: u32,
     is_lively: bool,
+    judged_at: Instant,
     look_at: Instant,
     /// Since when there is a doubt, and whether it is our own.
     doubted: Option<(Instant, bool)>,
@@ -32,7 +35,7 @@ pub(super) struct Silence {
 
 impl Silence {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { last: now, heard: 0, unheard: 0, is_lively: false, look_at: now, doubted: None }
+        Self { last: now, heard: 0, unheard: 0, is_lively: false, judged_at: now, look_at: now, doubted: None }
     }
 
     /// A packet goes.
@@ -47,9 +50,15 @@ impl Silence {
     }
 
     /// A round of probes begins.
-    pub(super) const fn next_round(&mut self) {
-        self.is_lively = self.heard >= LIVELY;
-        self.heard = 0;
+    pub(super) fn next_round(&mut self, now: Instant) {
+        if self.heard >= LIVELY {
+            self.is_lively = true;
+        } else if self.judged_at.has_passed(JUDGED_OVER, now) {
+            self.is_lively = false;
+        } else {
+            return;
+        }
+        (self.heard, self.judged_at) = (0, now);
     }
 
     /// When it is to be looked at.
@@ -101,7 +110,7 @@ mod tests {
         for (came, went, suspicious) in [(20, 3, true), (20, 1, false), (7, 3, false)] {
             let mut silence = Silence::new(at(0));
             (0..came).for_each(|n| silence.heard(at(n * 10)));
-            silence.next_round();
+            silence.next_round(at(1_000));
             (0..went).for_each(|_| silence.sent());
             assert!(!silence.is_suspicious(rtt, at(came * 10 - 10 + 150)));
             assert_eq!(silence.is_suspicious(rtt, at(came * 10 - 10 + 200)), suspicious);
@@ -114,9 +123,11 @@ mod tests {
     fn who_says_nothing_for_a_round_is_not_waited_for() {
         let mut silence = Silence::new(at(0));
         (0..20).for_each(|_| silence.heard(at(10)));
-        silence.next_round();
+        silence.next_round(at(1_000));
         assert!(silence.deadline().is_some());
-        silence.next_round();
+        silence.next_round(at(1_100));
+        assert!(silence.deadline().is_some(), "a round that begins early says nothing of the time before");
+        silence.next_round(at(2_000));
         (0..20).for_each(|_| silence.sent());
         assert!(silence.deadline().is_none() && !silence.is_suspicious(None, at(5_000)));
     }
