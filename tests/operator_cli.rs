@@ -6,13 +6,15 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use common::daemon::{Daemon, eventually};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::termios::tcgetattr;
+use nix::sys::termios::{FlowArg, Termios, tcflow, tcgetattr};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -238,60 +240,129 @@ fn top_needs_a_terminal() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("needs a terminal"));
 }
 
-/// `pineconectl top` on a terminal of 80 columns and 24 lines: what it printed, its exit code, and whether the terminal is as it was.
-fn top_until(daemon: &Daemon, end: impl FnOnce(&mut fs::File, &Child)) -> (String, Option<i32>, bool) {
-    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-    let OpenptyResult { master, slave } = openpty(Some(&size), None).unwrap();
-    let before = tcgetattr(&slave).unwrap();
-    let mut command = daemon.ctl(&["top", "--interval", "0.1"]);
-    command.env("TERM", "xterm").env_remove("NO_COLOR");
-    command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave.try_clone().unwrap());
-    let mut top = command.spawn().unwrap();
-    // Or the terminal is never hung up.
-    drop(command);
-    let mut master = fs::File::from(master);
-    let (mut printed, mut chunk) = (Vec::new(), [0; 4096]);
-    // The last line of the picture.
-    while !String::from_utf8_lossy(&printed).contains("q quit") {
-        let len = master.read(&mut chunk).unwrap();
-        printed.extend(&chunk[..len]);
-    }
-    assert_ne!(tcgetattr(&slave).unwrap().local_flags, before.local_flags, "the terminal is not raw");
-    end(&mut master, &top);
-    // It has to be read on, or it cannot say its last words.
-    let reader = std::thread::spawn(move || {
-        let mut rest: Vec<u8> = Vec::new();
-        while let Ok(len @ 1..) = master.read(&mut chunk) {
-            rest.extend(&chunk[..len]);
+const LEAVE_ALTERNATE_SCREEN: &str = "\x1b[?1049l";
+
+/// A program on a terminal of its own, of 80 columns and 24 lines.
+struct OnTerminal {
+    program: Child,
+    printed: Vec<u8>,
+    /// What a person has: the keys and the picture. None once it is hung up.
+    master: Option<fs::File>,
+    slave: OwnedFd,
+    before: Termios,
+}
+
+/// How a program left its terminal.
+struct Left {
+    printed: String,
+    status: ExitStatus,
+    /// Whether the terminal is as it was before.
+    restored: bool,
+}
+
+impl OnTerminal {
+    fn start(mut command: Command) -> Self {
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let OpenptyResult { master, slave } = openpty(Some(&size), None).unwrap();
+        let before = tcgetattr(&slave).unwrap();
+        // Or programs have both ends, and none is ever hung up.
+        for end in [&master, &slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
         }
-        rest
-    });
-    let status = top.wait().unwrap();
-    let after = tcgetattr(&slave).unwrap();
-    drop(slave);
-    printed.extend(reader.join().unwrap());
-    (String::from_utf8_lossy(&printed).into_owned(), status.code(), after.local_flags == before.local_flags)
+        command.env("TERM", "xterm").env_remove("NO_COLOR");
+        command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave.try_clone().unwrap());
+        let program = command.spawn().unwrap();
+        Self { program, printed: Vec::new(), master: Some(master.into()), slave, before }
+    }
+
+    /// `pineconectl top` once it shows its picture.
+    fn top(daemon: &Daemon) -> Self {
+        let mut started = Self::start(daemon.ctl(&["top", "--interval", "0.1"]));
+        let mut chunk = [0; 4096];
+        // The last line of the picture.
+        while !String::from_utf8_lossy(&started.printed).contains("q quit") {
+            let len = started.master.as_mut().unwrap().read(&mut chunk).unwrap();
+            started.printed.extend(&chunk[..len]);
+        }
+        let is_raw = tcgetattr(&started.slave).unwrap().local_flags != started.before.local_flags;
+        assert!(is_raw, "the terminal is not raw");
+        started
+    }
+
+    fn type_in(mut self, keys: &[u8]) -> Self {
+        self.master.as_mut().unwrap().write_all(keys).unwrap();
+        self
+    }
+
+    fn signal(self, signal: Signal) -> Self {
+        kill(Pid::from_raw(i32::try_from(self.program.id()).unwrap()), signal).unwrap();
+        self
+    }
+
+    /// Waits for its end.
+    fn left(mut self) -> Left {
+        // It has to be read on, or it cannot say its last words.
+        let reader = self.master.map(|mut master| {
+            std::thread::spawn(move || {
+                let (mut rest, mut chunk): (Vec<u8>, _) = (Vec::new(), [0; 4096]);
+                while let Ok(len @ 1..) = master.read(&mut chunk) {
+                    rest.extend(&chunk[..len]);
+                }
+                rest
+            })
+        });
+        let status = self.program.wait().unwrap();
+        let restored = reader.is_some() && tcgetattr(&self.slave).unwrap() == self.before;
+        drop(self.slave);
+        if let Some(reader) = reader {
+            self.printed.extend(reader.join().unwrap());
+        }
+        Left { printed: String::from_utf8_lossy(&self.printed).into_owned(), status, restored }
+    }
 }
 
 #[test]
 fn top_shows_the_node_and_gives_the_terminal_back_on_q_and_on_signals() {
-    const LEAVE_ALTERNATE_SCREEN: &str = "\x1b[?1049l";
     let (_first, second) = pair();
     let address = document(&mut second.ctl(&["status", "--json"]))["address"].as_str().unwrap().to_owned();
-    let signal = |signal| {
-        move |_: &mut fs::File, top: &Child| {
-            kill(Pid::from_raw(i32::try_from(top.id()).unwrap()), signal).unwrap();
-        }
-    };
-    let outcomes = [
-        top_until(&second, |master, _| master.write_all(b"q").unwrap()),
-        top_until(&second, |master, _| master.write_all(b"\x03").unwrap()),
-        top_until(&second, signal(Signal::SIGTERM)),
-        top_until(&second, signal(Signal::SIGHUP)),
-    ];
-    for (printed, code, restored) in outcomes {
-        assert_eq!((code, restored), (Some(0), true), "{printed}");
+    let top = || OnTerminal::top(&second);
+    let mut ends = vec![top().type_in(b"q"), top().type_in(b"\x03")];
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+        ends.push(top().signal(signal));
+    }
+    for end in ends {
+        let Left { printed, status, restored } = end.left();
+        assert_eq!((status.code(), restored), (Some(0), true), "{printed}");
         assert!(printed.contains(&address) && printed.contains("PORT"), "{printed}");
         assert!(printed.contains(LEAVE_ALTERNATE_SCREEN), "{printed}");
     }
+}
+
+#[test]
+fn top_gives_the_terminal_back_and_says_why_when_the_daemon_ends() {
+    let mut daemon = start("");
+    let top = OnTerminal::top(&daemon);
+    daemon.end();
+    let Left { printed, status, restored } = top.left();
+    assert_eq!((status.code(), restored), (Some(1), true), "{printed}");
+    let (_, after) = printed.rsplit_once(LEAVE_ALTERNATE_SCREEN).unwrap();
+    assert!(after.contains("pineconectl: "), "{printed}");
+}
+
+#[test]
+fn top_ends_with_an_error_and_not_a_crash_when_its_terminal_is_hung_up() {
+    let daemon = start("");
+    let mut top = OnTerminal::top(&daemon);
+    top.master = None;
+    let status = top.left().status;
+    assert_eq!(status.code(), Some(1), "{status:?}");
+}
+
+#[test]
+fn top_ends_on_a_signal_when_its_terminal_takes_nothing_more() {
+    let daemon = start("");
+    let top = OnTerminal::top(&daemon);
+    tcflow(&top.slave, FlowArg::TCOOFF).unwrap();
+    let Left { status, restored, .. } = top.signal(Signal::SIGTERM).left();
+    assert_eq!((status.code(), restored), (Some(1), true), "{status:?}");
 }

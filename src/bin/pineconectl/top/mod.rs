@@ -1,11 +1,13 @@
 //! `pineconectl top`: the node live on the terminal, until `q`.
 //!
-//! - `model`: what was asked of the daemon, and rates from one time to the next; - `draw`: how it looks; here: the terminal and the keys.
+//! - `model`: what was asked of the daemon, and rates from one time to the next; - `draw`: how it looks; - `screen`: the terminal;
+//!   here: the keys.
 //!
-//! The terminal is given back however this ends: on `q`, on an error, on a panic (ratatui's hook) and on signals, which end the loop.
+//! The terminal is given back however this ends: on `q`, on an error, on a panic and on signals, which end the loop.
 
 mod draw;
 mod model;
+mod screen;
 
 use std::io::{IsTerminal, stdout};
 use std::sync::Arc;
@@ -14,7 +16,6 @@ use std::time::Duration;
 
 use pinecone::control::{Answer, Request};
 use pinecone::shell::clock::Clock;
-use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,9 +24,13 @@ use crate::client::Client;
 use crate::error::{CommandError, Kind};
 use crate::style::Style;
 use model::{Model, Sample};
+use screen::Screen;
 
 /// How often keys and signals are looked at.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long the picture may take to end after a signal.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Runs until `q`, Ctrl-C or a signal.
 pub(crate) fn run(arguments: &Arguments, options: &TopOptions) -> Result<(), CommandError> {
@@ -37,14 +42,12 @@ pub(crate) fn run(arguments: &Arguments, options: &TopOptions) -> Result<(), Com
     let mut client = Client::connect(&arguments.socket, arguments.timeout)?;
     let mut model = Model::new(ask(&mut client, &clock)?, Style::of_stdout().is_on());
     let stopped = stop_on_signals();
-    let mut terminal = ratatui::try_init().map_err(|error| failed(&error))?;
-    let outcome = follow(&mut terminal, &mut model, &mut client, &clock, options.interval, &stopped);
-    ratatui::restore();
-    outcome
+    let mut screen = Screen::take().map_err(|error| failed(&error))?;
+    follow(&mut screen, &mut model, &mut client, &clock, options.interval, &stopped)
 }
 
 fn follow(
-    terminal: &mut DefaultTerminal,
+    screen: &mut Screen,
     model: &mut Model,
     client: &mut Client,
     clock: &Clock,
@@ -53,8 +56,9 @@ fn follow(
 ) -> Result<(), CommandError> {
     let mut asked = clock.now();
     while !stopped.load(Ordering::Relaxed) {
-        terminal.draw(|frame| draw::frame(frame, model)).map_err(|error| failed(&error))?;
-        if event::poll(TICK).map_err(|error| failed(&error))?
+        screen.draw(|frame| draw::frame(frame, model)).map_err(|error| failed(&error))?;
+        screen.wait(TICK).map_err(|error| failed(&error))?;
+        if event::poll(Duration::ZERO).map_err(|error| failed(&error))?
             && let Event::Key(key) = event::read().map_err(|error| failed(&error))?
             && !handle(model, key)
         {
@@ -104,16 +108,21 @@ fn stop_on_signals() -> Arc<AtomicBool> {
     std::thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
         runtime.block_on(async {
-            let signals =
-                (signal(SignalKind::terminate()), signal(SignalKind::hangup()), signal(SignalKind::interrupt()));
-            let (Ok(mut terminate), Ok(mut hangup), Ok(mut interrupt)) = signals else { return };
+            let kinds = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit()];
+            let [Ok(mut terminate), Ok(mut hangup), Ok(mut interrupt), Ok(mut quit)] = kinds.map(signal) else {
+                return;
+            };
             let _ = ready.send(());
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = hangup.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = quit.recv() => {}
             }
             flag.store(true, Ordering::Relaxed);
+            // The other thread does not see that while it waits for a daemon, or for a terminal that takes nothing more.
+            std::thread::sleep(GRACE);
+            screen::abandon();
         });
     });
     // Ends at once with an error where signals cannot be caught: then the thread has gone, and the sender with it.

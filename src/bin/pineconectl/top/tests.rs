@@ -1,3 +1,7 @@
+use std::io::Read;
+
+use nix::pty::{OpenptyResult, openpty};
+use nix::sys::termios::tcgetattr;
 use pinecone::control::{Peers, WaitingPeer};
 use pinecone::keys::PublicKey;
 use pinecone::node::status::{PeerStatus, SessionStatus, Status};
@@ -128,4 +132,39 @@ fn q_escape_and_control_c_end_it_and_other_keys_move_tables() {
     handle(&mut model, key(KeyCode::Tab));
     handle(&mut model, key(KeyCode::PageDown));
     assert_eq!((model.top, model.focus), ((0, 0), model::Focus::Sessions));
+}
+
+/// Run by the test below, in a process of its own on a terminal of its own.
+#[test]
+#[ignore = "it panics"]
+fn a_panic_on_the_screen() {
+    let _screen = Screen::take().unwrap();
+    panic!("seen by whoever is there");
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_before_it_is_told() {
+    let OpenptyResult { master, slave } = openpty(None, None).unwrap();
+    let before = tcgetattr(&slave).unwrap();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "top::tests::a_panic_on_the_screen", "--ignored", "--nocapture"]);
+    command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave.try_clone().unwrap());
+    let mut program = command.spawn().unwrap();
+    drop(command);
+    let mut master = std::fs::File::from(master);
+    let reader = std::thread::spawn(move || {
+        let (mut printed, mut chunk) = (Vec::new(), [0; 4096]);
+        while let Ok(len @ 1..) = master.read(&mut chunk) {
+            printed.extend(&chunk[..len]);
+        }
+        String::from_utf8_lossy(&printed).into_owned()
+    });
+    assert!(!program.wait().unwrap().success());
+    let is_restored = tcgetattr(&slave).unwrap() == before;
+    drop(slave);
+    let printed = reader.join().unwrap();
+    assert!(is_restored, "{printed}");
+    let (_, on_screen) = printed.split_once("\x1b[?1049h").unwrap();
+    let (before_the_end, after) = on_screen.split_once("\x1b[?1049l").unwrap();
+    assert!(!before_the_end.contains("seen by") && after.contains("seen by whoever is there"), "{printed}");
 }
