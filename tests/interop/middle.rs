@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use pinecone::keys::{Keypair, PublicKey, Seed};
@@ -203,4 +204,52 @@ fn what_a_node_signs_for_the_one_in_the_middle_does_not_convince_another() {
         to_victim.write_all(&answer).unwrap();
         assert_turned_away(&victim, to_victim, before);
     });
+}
+
+/// Says to the victim what the victim says, but for its hello, of which `hello` is said instead if there is one. Ends when the victim hangs up.
+fn reflect(scene: &Scene, hello: Option<&[u8]>) -> JoinHandle<std::io::Result<u64>> {
+    let mut stream = scene.connect(scene.victim);
+    let mut own = [0; HELLO_LEN];
+    if let Some(hello) = hello {
+        stream.write_all(hello).unwrap();
+    }
+    stream.read_exact(&mut own).expect("a hello is said at once");
+    if hello.is_none() {
+        stream.write_all(&own).unwrap();
+    }
+    // Only the victim ends this.
+    stream.set_read_timeout(None).unwrap();
+    let mut back = stream.try_clone().unwrap();
+    std::thread::spawn(move || std::io::copy(&mut back, &mut stream))
+}
+
+#[test]
+fn what_we_say_is_not_believed_when_it_comes_back_to_us() {
+    in_lab(&[], |lab| {
+        let (scene, victim) = Scene::prepare(lab, |host| our_victim(lab, host));
+        wait_until("the honest node is a peer", seconds(10), || !victim.peers().is_empty());
+        let before = victim.peers().len();
+        // Our whole handshake; and our challenge and our proof, behind the hello of one who could prove his key.
+        for hello in [None, Some(hello(seeds_by_key(3)[1], [1, 0, 2]))] {
+            let reflecting = reflect(&scene, hello.as_deref());
+            wait_until("we hang up", PATIENCE, || {
+                assert!(victim.peers().len() <= before, "what came back is a peer");
+                reflecting.is_finished()
+            });
+        }
+        assert_eq!(victim.peers().len(), before);
+    });
+}
+
+#[test]
+fn what_a_go_node_says_is_believed_when_it_comes_back_to_it() {
+    if program::is_there("middle") {
+        in_lab(&[], |lab| {
+            let (scene, go) = Scene::prepare(lab, go_victim);
+            wait_until("the honest node is a peer", seconds(20), || has_peer(&go, &scene.honest_key));
+            let _reflecting = reflect(&scene, None);
+            let own = Keypair::from_seed(&Seed([seeds_by_key(3)[0]; 32])).public();
+            wait_until("a Go node takes what it hears for a peer: itself", PATIENCE, || has_peer(&go, &own));
+        });
+    }
 }

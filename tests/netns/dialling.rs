@@ -96,6 +96,7 @@ fn neighbours_are_looked_for_on_links_that_come_and_go_and_on_no_other() {
         };
         let link = lab.link(&a, &b);
         are_peers("a cable that is plugged in is noticed");
+        assert!(nodes.iter().all(|node| node.peers()[0]["authenticated"] == true));
         assert_pings(&a, nodes[1].address());
         link.cut(Cut::Down);
         // Well within the five seconds that silence would take.
@@ -116,5 +117,30 @@ fn neighbours_are_looked_for_on_links_that_come_and_go_and_on_no_other() {
             assert!(log.contains("looking for peers on e1") && log.contains("no longer looking for peers on e1"));
             assert!(!log.contains("looking for peers on e2") && !log.contains("looking for peers on pine0"), "{log}");
         }
+    });
+}
+
+#[test]
+fn links_addresses_and_default_routes_that_change_are_noticed_at_once() {
+    in_lab(&[], |lab| {
+        let (a, b) = (lab.host("a"), lab.host("b"));
+        let link = lab.link(&a, &b);
+        let end = &link.ends[0];
+        let config =
+            Config { listen: vec![], more: "\n[log]\nlevel = \"pinecone=debug\"\n".to_owned(), ..Config::new(1) };
+        let node = Running::start(lab, &a, config);
+        let changes = || node.log_text().matches("the network changed").count();
+        let is_noticed = |what: &str, command: &[&str]| {
+            let before = changes();
+            a.ip(command);
+            // It looks by itself every ten seconds; this is for what it is told.
+            wait_until(what, seconds(5), || changes() > before);
+        };
+        let via = link.ends[1].v4.to_string();
+        is_noticed("a new address", &["addr", "add", "10.0.1.77/24", "dev", &end.interface]);
+        is_noticed("a default route", &["route", "add", "default", "via", &via]);
+        is_noticed("the end of a default route", &["route", "del", "default"]);
+        is_noticed("a link that goes down", &["link", "set", &end.interface, "down"]);
+        is_noticed("a link that comes up", &["link", "set", &end.interface, "up"]);
     });
 }
