@@ -54,9 +54,7 @@ pub enum SecretFileError {
         mode: u32,
     },
     /// It belongs to somebody else, who could read and change it.
-    #[error(
-        "{path} belongs to user {owner}, who could read and change it; run pineconed as that user, or type: chown {us} {path}"
-    )]
+    #[error("{path} belongs to user {owner}, who could read and change it; {}", foreign_advice(.path, *.us))]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -83,6 +81,16 @@ pub enum SecretFileError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+/// What to do about a file that is somebody else's. Root mostly looks at that of the user whom the service runs as, and must not take it away.
+fn foreign_advice(path: &Path, us: u32) -> String {
+    if us == 0 {
+        "that is right if pineconed runs as that user, as the packaged service does; as root it does not use the file"
+            .to_owned()
+    } else {
+        format!("run pineconed as that user, or type: chown {us} {}", path.display())
+    }
 }
 
 impl SecretFileError {

@@ -101,7 +101,7 @@ mod tests {
         }
         let findings = check(&config);
         assert_eq!(findings.errors, Vec::<String>::new());
-        assert!(findings.warnings[0].contains("run pineconed as that user"), "{findings:?}");
+        assert!(findings.warnings[0].contains("that is right if pineconed runs as that user"), "{findings:?}");
     }
 
     #[test]
