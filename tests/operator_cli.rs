@@ -135,6 +135,8 @@ fn a_watch_ends_with_the_daemon() {
         let mut text = String::new();
         let _ = printed.read_line(&mut text);
         let _ = line.send(text);
+        // Or the watch would end because nobody reads.
+        let _ = std::io::copy(&mut printed, &mut std::io::sink());
     });
     // Until it has printed something it may not have been there yet.
     let nobody = "unix:///nonexistent/peer.sock";
