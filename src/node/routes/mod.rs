@@ -4,7 +4,8 @@
 //! session, a route once one is found, measured and not worse. Routes are looked for only while packets go, and cost nothing otherwise.
 //!
 //! - `conversation`: one node that we send a lot to: search, measure, choose;
-//! - `measure`: how long a way takes; `losses`: what gets lost on it; `silence`: whether anything comes back; `labels`: what we handed out, and the ways back of others' routes;
+//! - `measure`: how long a way takes; `losses`: what gets lost on it; `silence`: whether anything comes back; `labels`: what we handed out, and the
+//!   ways back of others' routes;
 //! - `carry`: frames with routes on their way out and in; `talk`: path requests, and what is said about routes inside the sessions;
 //! - `trace`: `pineconectl trace`; `report`: `pineconectl path`.
 //!
